@@ -1,0 +1,567 @@
+//! One database as a command sees it: lookups, changes, expiry, and the report of effects.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use super::Keyspace;
+use super::db::Db;
+use super::effect::{Class, Form};
+use crate::command::error::Error;
+use crate::resp::reply::Reply;
+use crate::value::entry::{BigRef, Blob, Entry, Head, New, Payload};
+use crate::value::{Collection, Limits, Stored};
+
+/// What happens to the expiry of a key that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expire {
+    /// It stays as it is.
+    Keep,
+    /// The key lives for ever.
+    Never,
+    /// Unix time in ms.
+    At(i64),
+}
+
+/// Decimal text of an integer.
+#[derive(Clone, Copy)]
+pub struct Digits {
+    text: [u8; 20],
+    len: u8,
+}
+
+impl Digits {
+    pub fn new(n: i64) -> Digits {
+        let mut buf = itoa::Buffer::new();
+        let digits = buf.format(n).as_bytes();
+        let mut text = [0; 20];
+        text[..digits.len()].copy_from_slice(digits);
+        Digits { text, len: digits.len() as u8 }
+    }
+}
+
+/// A string value, borrowed: dereferences to its bytes.
+pub enum Text<'a> {
+    Int(i64, Digits),
+    Bytes(&'a [u8]),
+    Big(BigRef<'a>),
+}
+
+impl<'a> Text<'a> {
+    /// The string that a payload holds; `None` for other types.
+    #[inline]
+    pub fn of(payload: Payload<'a>) -> Option<Text<'a>> {
+        match payload {
+            Payload::Int(n) => Some(Text::Int(n, Digits::new(n))),
+            Payload::Str(bytes) | Payload::Raw(bytes) => Some(Text::Bytes(bytes)),
+            Payload::Big(big) => Some(Text::Big(big)),
+            Payload::None => Some(Text::Bytes(b"")),
+            Payload::Packed(_) | Payload::Obj(_) => None,
+        }
+    }
+
+    /// Writes the string as a bulk reply; large ones are shared, not copied.
+    #[inline]
+    pub fn reply(&self, out: &mut Reply) {
+        match self {
+            Text::Big(big) => out.bulk_shared(big.to_arc()),
+            other => out.bulk(other),
+        }
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Text::Int(_, digits) => &digits.text[..digits.len as usize],
+            Text::Bytes(bytes) => bytes,
+            Text::Big(big) => big.bytes(),
+        }
+    }
+}
+
+/// A database in the hands of one command.
+pub struct Keys<'a> {
+    pub ks: &'a mut Keyspace,
+    /// Number of the database.
+    pub index: usize,
+    /// Reads leave access clocks alone (`CLIENT NO-TOUCH`).
+    pub no_touch: bool,
+}
+
+impl<'a> Keys<'a> {
+    pub fn new(ks: &'a mut Keyspace, index: usize) -> Keys<'a> {
+        Keys { ks, index, no_touch: false }
+    }
+
+    /// The same keyspace at another database.
+    pub fn other(&mut self, index: usize) -> Keys<'_> {
+        Keys { ks: self.ks, index, no_touch: self.no_touch }
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.ks.now_ms
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.ks.limits
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.ks.dbs[self.index]
+    }
+
+    /// Keys in the database, expired ones that were not met yet included.
+    pub fn len(&self) -> usize {
+        self.db().table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    #[inline]
+    fn hash(&self, key: &[u8]) -> u64 {
+        self.ks.seed.hash_bytes(key)
+    }
+
+    #[inline]
+    fn is_expired(&self, entry: &Entry) -> bool {
+        entry.expire().is_some_and(|at| self.ks.now_ms > at)
+    }
+
+    /// Deletes the key if its time is over. After this, a lookup finds only living keys.
+    #[inline]
+    pub fn expire_if_due(&mut self, key: &[u8]) {
+        if self.db().volatile == 0 {
+            return;
+        }
+        let hash = self.hash(key);
+        let due = self.db().table.get(hash, key).is_some_and(|e| self.is_expired(e));
+        if due {
+            self.expire_now(key);
+        }
+    }
+
+    /// Deletes an expired key with its effect and event.
+    pub fn expire_now(&mut self, key: &[u8]) {
+        if self.unlink(key) {
+            self.ks.stats.expired += 1;
+            self.spread(Class::EXPIRED, "expired", key, b"DEL");
+        }
+    }
+
+    /// Deletes a key for want of memory. True if it was there.
+    pub fn evict(&mut self, key: &[u8]) -> bool {
+        let there = self.unlink(key);
+        if there {
+            self.ks.stats.evicted += 1;
+            self.spread(Class::EVICTED, "evicted", key, b"DEL");
+        }
+        there
+    }
+
+    /// The effect of a deletion that no command asked for.
+    fn spread(&mut self, class: Class, name: &'static str, key: &[u8], verb: &[u8]) {
+        let index = self.index;
+        self.ks.stats.dirty += 1;
+        self.ks.log.append(index, [verb, key].into_iter());
+        self.ks.effects.notify(class, name, index, key);
+        self.ks.effects.touch(index, key);
+    }
+
+    /// Looks a key up without statistics, clocks or deletion: an expired key is absent.
+    #[inline]
+    pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
+        let entry = self.db().table.get(self.hash(key), key)?;
+        (!self.is_expired(entry)).then_some(entry)
+    }
+
+    /// Looks a key up for reading: expires it if due, counts hit or miss, touches its clock.
+    #[inline]
+    pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
+        let hash = self.hash(key);
+        let Some(entry) = self.ks.dbs[self.index].table.get(hash, key) else {
+            return self.missed(key);
+        };
+        if self.is_expired(entry) {
+            self.expire_now(key);
+            return self.missed(key);
+        }
+        self.ks.stats.hits += 1;
+        let ks = &mut *self.ks;
+        let entry = ks.dbs[self.index].table.get(hash, key)?;
+        if !self.no_touch {
+            let clock =
+                ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit());
+            entry.set_clock(clock);
+        }
+        Some(entry)
+    }
+
+    fn missed(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.ks.stats.misses += 1;
+        self.ks.effects.notify(Class::KEY_MISS, "keymiss", self.index, key);
+        None
+    }
+
+    /// Reads a string.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` if the key holds another type.
+    #[inline]
+    pub fn read_str(&mut self, key: &[u8]) -> Result<Option<Text<'_>>, Error> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(entry) => Text::of(entry.payload()).map(Some).ok_or(Error::WRONG_TYPE),
+        }
+    }
+
+    /// Reads a collection.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` if the key holds another type.
+    #[inline]
+    pub fn read_as<C: Collection>(&mut self, key: &[u8]) -> Result<Option<C::Ref<'_>>, Error> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(entry) => C::view(entry.payload()).map(Some).ok_or(Error::WRONG_TYPE),
+        }
+    }
+
+    /// As [`Keys::read_as`] without statistics or deletion, for commands that hold several
+    /// values at once (after [`Keys::read`] of each).
+    pub fn peek_as<C: Collection>(&self, key: &[u8]) -> Result<Option<C::Ref<'_>>, Error> {
+        match self.peek(key) {
+            None => Ok(None),
+            Some(entry) => C::view(entry.payload()).map(Some).ok_or(Error::WRONG_TYPE),
+        }
+    }
+
+    /// Looks a key up before a write: expires it if due; no hit or miss is counted.
+    pub fn look(&mut self, key: &[u8]) -> Option<&Entry> {
+        self.expire_if_due(key);
+        self.db().table.get(self.hash(key), key)
+    }
+
+    /// Whether the key exists; expires it if due.
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.look(key).is_some()
+    }
+
+    /// Changes a collection in place, creating it if the key is absent and deleting the key if
+    /// it is empty afterwards. The closure reports what it did; the caller reports the effect.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` if the key holds another type; nothing is called then.
+    pub fn update<C: Collection, R>(&mut self, key: &[u8], f: impl FnOnce(&mut C) -> R) -> Result<R, Error> {
+        self.expire_if_due(key);
+        let hash = self.hash(key);
+        let ks = &mut *self.ks;
+        let db = &mut ks.dbs[self.index];
+        if let Some(entry) = db.table.get_mut(hash, key, &ks.seed) {
+            let (result, empty) = change(entry, &mut ks.scratch, f)?;
+            entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            if empty {
+                self.unlink(key);
+                self.ks.effects.emptied = true;
+            }
+            return Ok(result);
+        }
+        let mut value = C::empty();
+        let result = f(&mut value);
+        if !value.is_empty() {
+            self.insert(hash, key, None, value.store());
+        }
+        Ok(result)
+    }
+
+    /// Changes a collection that must exist: `None` if the key is absent. Deletes the key if it
+    /// is empty afterwards.
+    ///
+    /// # Errors
+    /// `WRONGTYPE` if the key holds another type.
+    pub fn modify<C: Collection, R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(&mut C) -> R,
+    ) -> Result<Option<R>, Error> {
+        self.expire_if_due(key);
+        if self.db().table.get(self.hash(key), key).is_none() {
+            return Ok(None);
+        }
+        self.update(key, f).map(Some)
+    }
+
+    /// Stores a whole collection at a key, whatever was there; an empty one deletes the key.
+    /// The expiry of a former value goes. True if the key exists now.
+    pub fn replace<C: Collection>(&mut self, key: &[u8], value: C) -> bool {
+        self.unlink(key);
+        if value.is_empty() {
+            return false;
+        }
+        let hash = self.hash(key);
+        self.insert(hash, key, None, value.store());
+        true
+    }
+
+    fn insert(&mut self, hash: u64, key: &[u8], expire: Option<i64>, value: Stored) {
+        let head = self.fresh_head(expire);
+        let entry = match value {
+            Stored::Small(tag, count, bytes) => {
+                Entry::new(key, head, New::Packed(Blob { tag, count, bytes: &bytes }))
+            }
+            Stored::Large(obj) => Entry::new(key, head, New::Obj(obj)),
+        };
+        self.insert_entry(hash, entry);
+    }
+
+    fn fresh_head(&self, expire: Option<i64>) -> Head {
+        Head { clock: Some(self.ks.access.fresh(self.ks.now_ms)), expire, score: None }
+    }
+
+    /// Adds an entry whose key is known to be absent.
+    fn insert_entry(&mut self, hash: u64, mut entry: Entry) {
+        let index = self.index;
+        self.ks.effects.notify(Class::NEW, "new", index, entry.key());
+        let ks = &mut *self.ks;
+        let db = &mut ks.dbs[index];
+        let expire = entry.expire();
+        db.count_expire(None, expire);
+        if let Some(at) = expire {
+            db.expiry.add(hash, at, ks.now_ms);
+            entry.set_hinted(true);
+        }
+        db.table.insert_new(hash, entry, &ks.seed);
+    }
+
+    /// Puts an entry (made by [`Keys::take`] or [`Entry::renamed`]) at its own key, whatever was
+    /// there. Its expiry comes with it.
+    pub fn put(&mut self, mut entry: Entry) {
+        let key = entry.key().to_vec();
+        self.unlink(&key);
+        entry.set_hinted(false);
+        let hash = self.hash(&key);
+        self.insert_entry(hash, entry);
+    }
+
+    /// Stores a string at a key, whatever was there. No event, no effect.
+    #[inline]
+    pub fn set_str(&mut self, key: &[u8], value: New<'_>, expire: Expire) {
+        let hash = self.hash(key);
+        let ks = &mut *self.ks;
+        let db = &mut ks.dbs[self.index];
+        let Some(entry) = db.table.get_mut(hash, key, &ks.seed) else {
+            let at = if let Expire::At(at) = expire { Some(at) } else { None };
+            let entry = Entry::new(key, self.fresh_head(at), value);
+            return self.insert_entry(hash, entry);
+        };
+        let before = entry.expire();
+        let after = match expire {
+            // What is over already is not kept for the new value.
+            Expire::Keep => before.filter(|&at| ks.now_ms <= at),
+            Expire::Never => None,
+            Expire::At(at) => Some(at),
+        };
+        if matches!(entry.payload(), Payload::Obj(_) | Payload::Big(_)) {
+            ks.reaper.free(entry.clone());
+        }
+        entry.set_payload(value);
+        entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+        if before.is_some() || after.is_some() {
+            self.change_expire(hash, key, before, after);
+        }
+    }
+
+    fn change_expire(&mut self, hash: u64, key: &[u8], before: Option<i64>, after: Option<i64>) {
+        let ks = &mut *self.ks;
+        let db = &mut ks.dbs[self.index];
+        let Some(entry) = db.table.get_mut(hash, key, &ks.seed) else {
+            return;
+        };
+        entry.set_expire(after);
+        match after {
+            Some(at) => {
+                let hinted = entry.is_hinted() && before.is_some_and(|old| old <= at);
+                if !hinted {
+                    db.expiry.add(hash, at, ks.now_ms);
+                    entry.set_hinted(true);
+                }
+            }
+            None => entry.set_hinted(false),
+        }
+        db.count_expire(before, after);
+    }
+
+    /// Sets or removes the expiry (unix ms) of an existing key. False if there is no such key.
+    pub fn set_expire(&mut self, key: &[u8], expire: Option<i64>) -> bool {
+        let hash = self.hash(key);
+        let Some(entry) = self.db().table.get(hash, key) else {
+            return false;
+        };
+        let before = entry.expire();
+        self.change_expire(hash, key, before, expire);
+        true
+    }
+
+    /// Asks the expiry cycle to look at this key at `at_ms` (for fields with their own expiry).
+    pub fn hint(&mut self, key: &[u8], at_ms: i64) {
+        let hash = self.hash(key);
+        let now = self.ks.now_ms;
+        self.ks.dbs[self.index].expiry.add(hash, at_ms, now);
+    }
+
+    /// Changes a string in place through a growable buffer: APPEND, SETRANGE, SETBIT and the
+    /// like. The key is created if it is absent; its expiry stays. The result is stored as `raw`.
+    /// If the closure fails, the value is put back as far as it was changed, so it has to check
+    /// first.
+    ///
+    /// # Errors
+    /// `WRONGTYPE`, or what the closure returns.
+    pub fn edit_str<R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(&mut Vec<u8>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.expire_if_due(key);
+        let hash = self.hash(key);
+        let ks = &mut *self.ks;
+        let mut bytes = std::mem::take(&mut ks.scratch);
+        bytes.clear();
+        let Some(entry) = ks.dbs[self.index].table.get_mut(hash, key, &ks.seed) else {
+            let result = f(&mut bytes);
+            if result.is_ok() {
+                self.store_raw(key, bytes);
+            }
+            return result;
+        };
+        if let Some(mut big) = entry.take_big() {
+            ks.scratch = bytes;
+            let result = f(Arc::make_mut(&mut big));
+            entry.set_payload(New::Big(big));
+            entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            return result;
+        }
+        let text = Text::of(entry.payload()).ok_or(Error::WRONG_TYPE);
+        bytes.extend_from_slice(&text?);
+        let result = f(&mut bytes);
+        if result.is_ok() {
+            self.store_raw(key, bytes);
+        } else {
+            self.ks.scratch = bytes;
+        }
+        result
+    }
+
+    fn store_raw(&mut self, key: &[u8], bytes: Vec<u8>) {
+        let mut holder = Vec::new();
+        let new = New::raw(bytes, &mut holder);
+        self.set_str(key, new, Expire::Keep);
+        if holder.capacity() > 0 {
+            self.ks.scratch = holder;
+        }
+    }
+
+    /// Removes a key and gives its entry to the caller.
+    pub fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        let hash = self.hash(key);
+        let ks = &mut *self.ks;
+        let db = &mut ks.dbs[self.index];
+        let entry = db.table.remove(hash, key, &ks.seed)?;
+        db.count_expire(entry.expire(), None);
+        Some(entry)
+    }
+
+    /// Removes a key; large values are freed on another thread. No event, no effect.
+    pub fn unlink(&mut self, key: &[u8]) -> bool {
+        match self.take(key) {
+            Some(entry) => {
+                self.ks.reaper.free(entry);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Removes a living key: false if it is absent or its time is over. No event, no effect.
+    pub fn delete(&mut self, key: &[u8]) -> bool {
+        self.expire_if_due(key);
+        self.unlink(key)
+    }
+
+    /// A random living key.
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        // Among expired keys only, the search has to end.
+        for _ in 0..100 {
+            let ks = &mut *self.ks;
+            let entry = ks.dbs[self.index].table.random(&mut || ks.rng.next_u64())?;
+            let key = entry.key().to_vec();
+            if self.peek(&key).is_some() {
+                return Some(key);
+            }
+            self.expire_now(&key);
+        }
+        let alive = self.db().table.iter().find(|e| !self.is_expired(e))?;
+        Some(alive.key().to_vec())
+    }
+
+    /// The one report of a change: counts it, marks the command for the log, tells who watches
+    /// the key, and announces the event. `changes` may be 0 for an event without a change. If
+    /// [`Keys::update`] has just emptied and so deleted the key, `del` is announced too.
+    #[inline]
+    pub fn effect(&mut self, class: Class, event: &'static str, key: &[u8], changes: usize) {
+        let index = self.index;
+        let effects = &mut self.ks.effects;
+        if changes > 0 {
+            effects.dirty += changes as u64;
+            effects.touch(index, key);
+        }
+        effects.notify(class, event, index, key);
+        if std::mem::take(&mut effects.emptied) {
+            effects.notify(Class::GENERIC, "del", index, key);
+        }
+    }
+
+    /// Logs this instead of the command as it was sent; may be called several times. Used where
+    /// the request is not the effect: relative times, random choices, deletes by expiry.
+    pub fn log(&mut self, effect: &[&[u8]]) {
+        self.ks.effects.form = Form::Rewritten;
+        self.ks.log.append(self.index, effect.iter().copied());
+    }
+
+    /// The command logs nothing although it counted changes.
+    pub fn log_nothing(&mut self) {
+        self.ks.effects.form = Form::Rewritten;
+    }
+}
+
+/// Takes a collection out of its entry, changes it and puts it back. True if it is empty now.
+fn change<C: Collection, R>(
+    entry: &mut Entry,
+    scratch: &mut Vec<u8>,
+    f: impl FnOnce(&mut C) -> R,
+) -> Result<(R, bool), Error> {
+    let payload = entry.payload();
+    if payload.value_type() != C::TYPE {
+        return Err(Error::WRONG_TYPE);
+    }
+    let mut value = if let Payload::Packed(blob) = payload {
+        let mut buf = std::mem::take(scratch);
+        buf.clear();
+        C::from_blob(blob, buf)
+    } else {
+        entry.take_obj().and_then(C::from_obj).ok_or(Error::WRONG_TYPE)?
+    };
+    let result = f(&mut value);
+    let empty = value.is_empty();
+    match value.store() {
+        Stored::Small(tag, count, bytes) => {
+            entry.set_payload(New::Packed(Blob { tag, count, bytes: &bytes }));
+            *scratch = bytes;
+        }
+        Stored::Large(obj) => entry.set_payload(New::Obj(obj)),
+    }
+    Ok((result, empty))
+}

@@ -1,0 +1,87 @@
+//! The databases: keys and their values, expiry, eviction, and the one call that reports a change.
+//!
+//! [`Keyspace`] owns the data. A command sees it through [`Keys`], which stands at one database.
+//! Nothing here knows clients, replies or sockets; time and randomness come in from outside.
+
+pub mod db;
+pub mod effect;
+pub mod evict;
+pub mod expiry;
+pub mod keys;
+pub mod reaper;
+pub mod table;
+
+pub use keys::{Expire, Keys, Text};
+
+use crate::base::hash::Seed;
+use crate::base::rng::Rng;
+use crate::log::CommandLog;
+use crate::value::Limits;
+use db::Db;
+use effect::Effects;
+use evict::Access;
+use reaper::Reaper;
+
+/// Counters that INFO shows.
+#[derive(Clone, Debug, Default)]
+pub struct KeyStats {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired: u64,
+    pub expired_fields: u64,
+    pub evicted: u64,
+    /// Effects that changed the data set since the last save (`rdb_changes_since_last_save`).
+    pub dirty: u64,
+}
+
+/// All databases and what belongs to them.
+pub struct Keyspace {
+    pub dbs: Vec<Db>,
+    pub seed: Seed,
+    /// Unix time in ms of the present command or slice.
+    pub now_ms: i64,
+    pub access: Access,
+    pub limits: Limits,
+    pub stats: KeyStats,
+    pub effects: Effects,
+    pub log: CommandLog,
+    pub reaper: Reaper,
+    pub rng: Rng,
+    /// Expired keys are deleted (off with `DEBUG SET-ACTIVE-EXPIRE 0`, which leaves lazy expiry).
+    pub active_expire: bool,
+    /// Buffer for small values while they are changed.
+    scratch: Vec<u8>,
+}
+
+impl Keyspace {
+    pub fn new(databases: usize, seed: Seed, rng: Rng) -> Keyspace {
+        Keyspace {
+            dbs: (0..databases).map(|_| Db::default()).collect(),
+            seed,
+            now_ms: 0,
+            access: Access::default(),
+            limits: Limits::default(),
+            stats: KeyStats::default(),
+            effects: Effects::default(),
+            log: CommandLog::default(),
+            reaper: Reaper::start(),
+            rng,
+            active_expire: true,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Keys in all databases.
+    pub fn len(&self) -> usize {
+        self.dbs.iter().map(|db| db.table.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The view of database `db` that a command gets.
+    pub fn at(&mut self, db: usize) -> Keys<'_> {
+        Keys::new(self, db)
+    }
+}

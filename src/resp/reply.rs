@@ -1,0 +1,298 @@
+//! The reply writer: one buffer per client, in the shape of the client's protocol version.
+//!
+//! Small pieces are written straight into a byte buffer. Large strings are queued as shared
+//! buffers ([`Chunk::Shared`]) and reach the socket without a copy.
+
+use std::sync::Arc;
+
+use crate::base::num;
+
+/// Strings from this many bytes on are shared with the socket writer instead of copied.
+pub const SHARE_MIN: usize = 16 * 1024;
+
+/// A piece of output.
+#[derive(Clone, Debug)]
+pub enum Chunk {
+    Owned(Vec<u8>),
+    Shared(Arc<Vec<u8>>),
+}
+
+impl Chunk {
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Chunk::Owned(bytes) => bytes,
+            Chunk::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Where a reply of yet unknown length began; see [`Reply::defer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    chunks: usize,
+    at: usize,
+}
+
+/// Kinds of aggregate whose length may be written late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aggregate {
+    Array,
+    Set,
+    /// Length counts pairs.
+    Map,
+    Push,
+}
+
+/// Replies of one client, in order.
+#[derive(Debug, Default)]
+pub struct Reply {
+    chunks: Vec<Chunk>,
+    buf: Vec<u8>,
+    resp3: bool,
+    /// First word of every error line written since the last [`Reply::take_errors`].
+    errors: Vec<String>,
+}
+
+impl Reply {
+    pub fn new() -> Reply {
+        Reply::default()
+    }
+
+    pub fn resp3(&self) -> bool {
+        self.resp3
+    }
+
+    pub fn set_resp3(&mut self, on: bool) {
+        self.resp3 = on;
+    }
+
+    /// Bytes waiting.
+    pub fn len(&self) -> usize {
+        self.chunks.iter().map(|c| c.bytes().len()).sum::<usize>() + self.buf.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty() && self.chunks.is_empty()
+    }
+
+    /// Takes everything written so far. `spare` becomes the next buffer.
+    pub fn take(&mut self, spare: Vec<u8>) -> (Vec<Chunk>, Vec<u8>) {
+        debug_assert!(spare.is_empty());
+        (std::mem::take(&mut self.chunks), std::mem::replace(&mut self.buf, spare))
+    }
+
+    /// The error codes written since the last call (`ERR`, `WRONGTYPE`, …), for statistics.
+    pub fn take_errors(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.errors)
+    }
+
+    pub fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    /// The present end, to cut back to with [`Reply::truncate`].
+    pub fn mark(&self) -> Mark {
+        Mark { chunks: self.chunks.len(), at: self.buf.len() }
+    }
+
+    /// Forgets what was written since `mark` (`CLIENT REPLY OFF`).
+    pub fn truncate(&mut self, mark: Mark) {
+        if mark.chunks < self.chunks.len() {
+            let mut rest = self.chunks.drain(mark.chunks..);
+            if let Some(Chunk::Owned(first)) = rest.next() {
+                drop(rest);
+                self.buf = first;
+            } else {
+                drop(rest);
+                self.buf.clear();
+            }
+        }
+        self.buf.truncate(mark.at);
+    }
+
+    #[inline]
+    fn line(&mut self, kind: u8, n: i64) {
+        self.buf.push(kind);
+        num::write_i64(&mut self.buf, n);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// Bytes that are already in wire form.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.buf.extend_from_slice(bytes);
+    }
+
+    #[inline]
+    pub fn ok(&mut self) {
+        self.buf.extend_from_slice(b"+OK\r\n");
+    }
+
+    /// A status line. `text` must not hold CR or LF.
+    pub fn simple(&mut self, text: &str) {
+        debug_assert!(!text.contains(['\r', '\n']));
+        self.buf.push(b'+');
+        self.buf.extend_from_slice(text.as_bytes());
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// An error line; `text` begins with its code (`ERR …`). CR, LF and NUL become spaces.
+    pub fn error(&mut self, text: impl AsRef<[u8]>) {
+        let text = text.as_ref();
+        let code = text.split(|&b| b == b' ').next().unwrap_or_default();
+        self.errors.push(String::from_utf8_lossy(code).into_owned());
+        self.buf.push(b'-');
+        let clean = text.iter().map(|&b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { b });
+        self.buf.extend(clean);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    #[inline]
+    pub fn int(&mut self, n: i64) {
+        match n {
+            0 => self.buf.extend_from_slice(b":0\r\n"),
+            1 => self.buf.extend_from_slice(b":1\r\n"),
+            _ => self.line(b':', n),
+        }
+    }
+
+    /// A count or length as an integer reply.
+    #[inline]
+    pub fn count(&mut self, n: usize) {
+        self.int(i64::try_from(n).unwrap_or(i64::MAX));
+    }
+
+    #[inline]
+    pub fn bulk(&mut self, bytes: &[u8]) {
+        self.line(b'$', bytes.len() as i64);
+        self.buf.extend_from_slice(bytes);
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string that is not copied when it is large.
+    pub fn bulk_shared(&mut self, bytes: Arc<Vec<u8>>) {
+        if bytes.len() < SHARE_MIN {
+            return self.bulk(&bytes);
+        }
+        self.line(b'$', bytes.len() as i64);
+        self.chunks.push(Chunk::Owned(std::mem::take(&mut self.buf)));
+        self.chunks.push(Chunk::Shared(bytes));
+        self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// An integer as a bulk string.
+    #[inline]
+    pub fn bulk_int(&mut self, n: i64) {
+        let mut text = itoa::Buffer::new();
+        self.bulk(text.format(n).as_bytes());
+    }
+
+    #[inline]
+    pub fn null(&mut self) {
+        self.buf.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    pub fn null_array(&mut self) {
+        self.buf.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// `Some`: bulk string, `None`: null.
+    pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
+        match bytes {
+            Some(bytes) => self.bulk(bytes),
+            None => self.null(),
+        }
+    }
+
+    #[inline]
+    pub fn array(&mut self, len: usize) {
+        self.line(b'*', len as i64);
+    }
+
+    /// A set; an array in RESP2.
+    pub fn set(&mut self, len: usize) {
+        self.line(if self.resp3 { b'~' } else { b'*' }, len as i64);
+    }
+
+    /// A map of `pairs` entries; a flat array in RESP2.
+    pub fn map(&mut self, pairs: usize) {
+        if self.resp3 {
+            self.line(b'%', pairs as i64);
+        } else {
+            self.line(b'*', pairs as i64 * 2);
+        }
+    }
+
+    /// An out-of-band message; an array in RESP2.
+    pub fn push(&mut self, len: usize) {
+        self.line(if self.resp3 { b'>' } else { b'*' }, len as i64);
+    }
+
+    /// A double; a bulk string in RESP2.
+    pub fn double(&mut self, value: f64) {
+        if self.resp3 {
+            self.buf.push(b',');
+            num::write_f64(&mut self.buf, value);
+            self.buf.extend_from_slice(b"\r\n");
+        } else {
+            let mut text = Vec::with_capacity(24);
+            num::write_f64(&mut text, value);
+            self.bulk(&text);
+        }
+    }
+
+    /// A boolean; 1 or 0 in RESP2.
+    pub fn bool(&mut self, on: bool) {
+        match (self.resp3, on) {
+            (true, true) => self.buf.extend_from_slice(b"#t\r\n"),
+            (true, false) => self.buf.extend_from_slice(b"#f\r\n"),
+            (false, _) => self.int(i64::from(on)),
+        }
+    }
+
+    /// Text with a three-letter format; a bulk string in RESP2.
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        if self.resp3 {
+            self.line(b'=', text.len() as i64 + 4);
+            self.buf.extend_from_slice(format.as_bytes());
+            self.buf.push(b':');
+            self.buf.extend_from_slice(text);
+            self.buf.extend_from_slice(b"\r\n");
+        } else {
+            self.bulk(text);
+        }
+    }
+
+    /// Begins an aggregate whose length is not known yet; [`Reply::finish`] writes it.
+    pub fn defer(&mut self) -> Mark {
+        self.mark()
+    }
+
+    /// Puts the header of an aggregate of `len` elements (pairs for maps) at `mark`. Moves the
+    /// bytes written since, so use it where the length really is unknown.
+    pub fn finish(&mut self, mark: Mark, kind: Aggregate, len: usize) {
+        let mut head = Reply { resp3: self.resp3, ..Reply::default() };
+        match kind {
+            Aggregate::Array => head.array(len),
+            Aggregate::Set => head.set(len),
+            Aggregate::Map => head.map(len),
+            Aggregate::Push => head.push(len),
+        }
+        let target = match self.chunks.get_mut(mark.chunks) {
+            Some(Chunk::Owned(chunk)) => chunk,
+            _ => &mut self.buf,
+        };
+        target.splice(mark.at..mark.at, head.buf);
+    }
+
+    /// An array of help lines for `name HELP`, as Redis lays it out.
+    pub fn help(&mut self, name: &str, lines: &[&str]) {
+        self.array(lines.len() + 3);
+        let upper = name.to_ascii_uppercase();
+        self.simple(&format!("{upper} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        for line in lines {
+            self.simple(line);
+        }
+        self.simple("HELP");
+        self.simple("    Print this help.");
+    }
+}

@@ -1,0 +1,383 @@
+//! Requests: bytes from a client become a [`Batch`] of complete commands.
+//!
+//! Arguments are ranges in the read buffer. Only a large one ([`BIG_MIN`] and up) that is not
+//! complete yet gets a buffer of its own, which the socket then reads into directly and which a
+//! command may keep without copying it. Parsing resumes where it stopped: bytes are looked at
+//! once, however they arrive.
+//!
+//! Both forms of Redis are understood: arrays of bulk strings, and inline lines of words.
+
+use std::sync::Arc;
+
+use memchr::memchr;
+
+use crate::base::num;
+use crate::base::words;
+
+/// Incomplete arguments from this many bytes on are read into a buffer of their own.
+pub const BIG_MIN: usize = 32 * 1024;
+/// Longest inline request or length line, in bytes.
+pub const INLINE_LIMIT: usize = 64 * 1024;
+/// Most arguments of one request; Redis takes as many as a 32-bit count.
+const MAX_ARGS: i64 = i32::MAX as i64;
+/// Limits before authentication.
+const UNAUTH_ARGS: i64 = 10;
+const UNAUTH_BULK: i64 = 16 * 1024;
+
+/// Where one argument lies: in the read buffer, or in a buffer of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    at: u32,
+    len: u32,
+}
+
+/// `Span::len` of an argument with its own buffer; `at` is its number then.
+const BIG: u32 = u32::MAX;
+
+impl Span {
+    pub fn new(at: usize, len: usize) -> Span {
+        let fit = |n: usize| u32::try_from(n).expect("the read buffer is below 4 GiB");
+        Span { at: fit(at), len: fit(len) }
+    }
+
+    #[inline]
+    pub fn bytes<'a>(&self, buf: &'a [u8], big: &'a [Arc<Vec<u8>>]) -> &'a [u8] {
+        if self.len == BIG {
+            return &big[self.at as usize];
+        }
+        &buf[self.at as usize..self.at as usize + self.len as usize]
+    }
+
+    pub fn big<'a>(&self, big: &'a [Arc<Vec<u8>>]) -> Option<&'a Arc<Vec<u8>>> {
+        (self.len == BIG).then(|| &big[self.at as usize])
+    }
+}
+
+/// One complete command of a batch: its arguments are `spans[first..first + count]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Command {
+    pub first: u32,
+    pub count: u32,
+    /// Bytes that it took on the wire.
+    pub wire: u32,
+}
+
+/// Complete commands with the buffer that they point into.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub buf: Vec<u8>,
+    pub big: Vec<Arc<Vec<u8>>>,
+    pub spans: Vec<Span>,
+    pub commands: Vec<Command>,
+}
+
+impl Batch {
+    /// Forgets the content and keeps the allocations, as far as they are small.
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.big.clear();
+        self.spans.clear();
+        self.commands.clear();
+        if self.buf.capacity() > 256 * 1024 {
+            self.buf = Vec::new();
+        }
+        if self.spans.capacity() > 64 * 1024 {
+            self.spans = Vec::new();
+            self.commands = Vec::new();
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.commands.is_empty()
+    }
+
+    /// Bytes allocated.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+            + self.spans.capacity() * size_of::<Span>()
+            + self.commands.capacity() * size_of::<Command>()
+            + self.big.iter().map(|b| b.capacity()).sum::<usize>()
+    }
+
+    /// The arguments of command `index`.
+    #[inline]
+    pub fn args(&self, index: usize) -> crate::command::args::Args<'_> {
+        let c = self.commands[index];
+        let spans = &self.spans[c.first as usize..(c.first + c.count) as usize];
+        crate::command::args::Args::new(&self.buf, &self.big, spans)
+    }
+}
+
+/// A request that cannot be understood; the connection ends after the error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Text behind `-ERR Protocol error: `.
+    Protocol(String),
+    /// The first word was `POST` or `Host:`: a web browser is being abused against us.
+    CrossProtocol,
+    /// More bytes than `client-query-buffer-limit` in one request.
+    QueryBuffer,
+}
+
+/// What the parser obeys; they may change between requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub authenticated: bool,
+    /// `proto-max-bulk-len` in bytes.
+    pub max_bulk: i64,
+    /// `client-query-buffer-limit` in bytes.
+    pub max_query: usize,
+}
+
+/// The unfinished part of a client's input.
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// Bytes looked at.
+    pos: usize,
+    /// Begin of the unfinished command.
+    start: usize,
+    /// First span of the unfinished command.
+    first: usize,
+    /// Bytes that its large arguments took.
+    big_wire: usize,
+    /// Arguments that are still missing; 0: between commands.
+    missing: i64,
+    /// Length of the argument that comes next, if its header was read.
+    bulk: Option<usize>,
+    /// Its own buffer, if it is large.
+    filling: Option<Vec<u8>>,
+}
+
+enum Step {
+    More,
+    Done,
+    /// Nothing to do: an empty line or an empty array.
+    Empty,
+}
+
+impl Parser {
+    /// The buffer to read into next, with how many bytes are wanted at most.
+    pub fn target<'a>(&'a mut self, batch: &'a mut Batch, room: usize) -> (&'a mut Vec<u8>, usize) {
+        match (&mut self.filling, self.bulk) {
+            (Some(big), Some(len)) => {
+                let wanted = len + 2 - big.len();
+                (big, wanted)
+            }
+            _ => (&mut batch.buf, room),
+        }
+    }
+
+    /// Bytes of the request that is not complete yet.
+    pub fn pending(&self, batch: &Batch) -> usize {
+        batch.buf.len() - self.start + self.filling.as_ref().map_or(0, Vec::len)
+    }
+
+    /// Allocated bytes of a large argument on its way.
+    pub fn filling_capacity(&self) -> usize {
+        self.filling.as_ref().map_or(0, Vec::capacity)
+    }
+
+    /// Finds all complete commands in the buffer.
+    ///
+    /// # Errors
+    /// The first fault; commands before it are in the batch and to be executed.
+    pub fn parse(&mut self, batch: &mut Batch, rules: &Rules) -> Result<(), Fault> {
+        while self.pos < batch.buf.len() || self.filling.is_some() {
+            match self.step(batch, rules)? {
+                Step::More => break,
+                Step::Empty => self.begin(batch),
+                Step::Done => {
+                    batch.commands.push(Command {
+                        first: self.first as u32,
+                        count: (batch.spans.len() - self.first) as u32,
+                        wire: (self.pos - self.start + self.big_wire) as u32,
+                    });
+                    self.begin(batch);
+                }
+            }
+        }
+        if self.pending(batch) > rules.max_query && self.filling.is_none() {
+            return Err(Fault::QueryBuffer);
+        }
+        Ok(())
+    }
+
+    /// Moves the unfinished command from `old`, whose commands are on their way, to `new`.
+    pub fn carry(&mut self, old: &mut Batch, new: &mut Batch) {
+        debug_assert!(new.buf.is_empty() && new.spans.is_empty());
+        new.buf.extend_from_slice(&old.buf[self.start..]);
+        let big_before: usize = old.spans[..self.first].iter().filter(|s| s.len == BIG).count();
+        new.big.extend(old.big.drain(big_before..));
+        for span in &old.spans[self.first..] {
+            let shift = if span.len == BIG { big_before } else { self.start };
+            new.spans.push(Span { at: span.at - shift as u32, len: span.len });
+        }
+        old.spans.truncate(self.first);
+        old.buf.truncate(self.start);
+        self.pos -= self.start;
+        self.start = 0;
+        self.first = 0;
+    }
+
+    fn begin(&mut self, batch: &Batch) {
+        self.start = self.pos;
+        self.first = batch.spans.len();
+        self.big_wire = 0;
+        self.missing = 0;
+        self.bulk = None;
+    }
+
+    fn step(&mut self, batch: &mut Batch, rules: &Rules) -> Result<Step, Fault> {
+        if self.missing == 0 {
+            if batch.buf[self.pos] != b'*' {
+                return self.inline(batch);
+            }
+            let Some(count) = self.length(batch, "too big mbulk count string")? else {
+                return Ok(Step::More);
+            };
+            let count = count.filter(|n| *n <= MAX_ARGS);
+            let Some(count) = count else {
+                return protocol("invalid multibulk length");
+            };
+            if count > UNAUTH_ARGS && !rules.authenticated {
+                return protocol("unauthenticated multibulk length");
+            }
+            if count <= 0 {
+                return Ok(Step::Empty);
+            }
+            self.missing = count;
+        }
+        while self.missing > 0 {
+            if !self.argument(batch, rules)? {
+                return Ok(Step::More);
+            }
+            self.missing -= 1;
+        }
+        Ok(Step::Done)
+    }
+
+    /// Reads one argument. False: more bytes are needed.
+    fn argument(&mut self, batch: &mut Batch, rules: &Rules) -> Result<bool, Fault> {
+        let len = match self.bulk {
+            Some(len) => len,
+            None => match self.bulk_header(batch, rules)? {
+                Some(len) => len,
+                None => return Ok(false),
+            },
+        };
+        if let Some(big) = &mut self.filling {
+            if big.len() < len + 2 {
+                return Ok(false);
+            }
+            big.truncate(len);
+            self.big_wire += len + 2;
+            let index = batch.big.len() as u32;
+            batch.big.push(Arc::new(self.filling.take().unwrap_or_default()));
+            batch.spans.push(Span { at: index, len: BIG });
+            self.bulk = None;
+            return Ok(true);
+        }
+        let have = batch.buf.len() - self.pos;
+        if have < len + 2 {
+            if len >= BIG_MIN {
+                let mut big = Vec::with_capacity(len + 2);
+                big.extend_from_slice(&batch.buf[self.pos..]);
+                batch.buf.truncate(self.pos);
+                self.filling = Some(big);
+            }
+            return Ok(false);
+        }
+        batch.spans.push(Span::new(self.pos, len));
+        self.pos += len + 2;
+        self.bulk = None;
+        Ok(true)
+    }
+
+    fn bulk_header(&mut self, batch: &Batch, rules: &Rules) -> Result<Option<usize>, Fault> {
+        let Some(&first) = batch.buf.get(self.pos) else {
+            return Ok(None);
+        };
+        if first != b'$' {
+            // A line end is awaited first, so that the error does not depend on arrival.
+            if !self.has_line(batch, "too big bulk count string")? {
+                return Ok(None);
+            }
+            return protocol(format!("expected '$', got '{}'", printable(first)));
+        }
+        let Some(len) = self.length(batch, "too big bulk count string")? else {
+            return Ok(None);
+        };
+        let Some(len) = len.filter(|n| (0..=rules.max_bulk).contains(n)) else {
+            return protocol("invalid bulk length");
+        };
+        if len > UNAUTH_BULK && !rules.authenticated {
+            return protocol("unauthenticated bulk length");
+        }
+        self.bulk = Some(len as usize);
+        Ok(self.bulk)
+    }
+
+    fn has_line(&self, batch: &Batch, too_big: &str) -> Result<bool, Fault> {
+        let rest = &batch.buf[self.pos..];
+        if memchr(b'\r', rest).is_some_and(|at| at + 1 < rest.len()) {
+            return Ok(true);
+        }
+        if rest.len() > INLINE_LIMIT {
+            return protocol(too_big);
+        }
+        Ok(false)
+    }
+
+    /// Reads `*N` or `$N` with its line end. Outer `None`: incomplete; inner: not a number.
+    fn length(&mut self, batch: &Batch, too_big: &str) -> Result<Option<Option<i64>>, Fault> {
+        // Nearly all lengths have one to four digits; the general search is for the others.
+        let rest = &batch.buf[self.pos..];
+        let end = match rest.iter().take(6).position(|&b| b == b'\r') {
+            Some(end) => Some(end),
+            None => memchr(b'\r', rest),
+        };
+        let Some(end) = end.filter(|end| end + 1 < rest.len()) else {
+            if rest.len() > INLINE_LIMIT {
+                return protocol(too_big);
+            }
+            return Ok(None);
+        };
+        self.pos += end + 2;
+        Ok(Some(num::parse_i64(&rest[1..end])))
+    }
+
+    fn inline(&mut self, batch: &mut Batch) -> Result<Step, Fault> {
+        let rest = &batch.buf[self.pos..];
+        let Some(end) = memchr(b'\n', rest) else {
+            if rest.len() > INLINE_LIMIT {
+                return protocol("too big inline request");
+            }
+            return Ok(Step::More);
+        };
+        let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
+        let Some(words) = words::split(line) else {
+            return protocol("unbalanced quotes in request");
+        };
+        self.pos += end + 1;
+        let Some(first) = words.first() else {
+            return Ok(Step::Empty);
+        };
+        if first.eq_ignore_ascii_case(b"post") || first.eq_ignore_ascii_case(b"host:") {
+            return Err(Fault::CrossProtocol);
+        }
+        for word in words {
+            let index = batch.big.len() as u32;
+            batch.big.push(Arc::new(word));
+            batch.spans.push(Span { at: index, len: BIG });
+        }
+        Ok(Step::Done)
+    }
+}
+
+fn protocol<T>(text: impl Into<String>) -> Result<T, Fault> {
+    Err(Fault::Protocol(text.into()))
+}
+
+fn printable(byte: u8) -> char {
+    if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' }
+}
