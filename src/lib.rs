@@ -1,1 +1,4 @@
 //! Ferrite.
+
+pub mod base;
+pub mod value;
