@@ -139,6 +139,10 @@ impl Spec {
             }
             i += 1;
         }
+        if self.categories.contains(Categories::SCRIPTING) {
+            // What a script may read, its commands decide.
+            all = all.difference(Categories::READ);
+        }
         all.union(if self.flags.contains(Flags::FAST) {
             Categories::FAST
         } else {
