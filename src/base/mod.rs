@@ -1,4 +1,7 @@
 //! Leaves that anything may use: numbers, clocks, checksums and the like.
 
+pub mod hash;
 pub mod longdouble;
 pub mod num;
+pub mod rng;
+pub mod words;

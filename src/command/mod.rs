@@ -1,0 +1,8 @@
+//! The commands: one file per family, with its table of [`spec::Spec`] rows, the handlers beside the rows and their tests.
+//! Help, COMMAND, the ACL categories, cluster slots and the checks before a call all read the same rows.
+
+pub mod args;
+pub mod ctx;
+pub mod error;
+pub mod keys;
+pub mod spec;

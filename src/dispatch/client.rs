@@ -1,0 +1,104 @@
+//! What the actor knows of a client.
+
+use std::sync::Arc;
+
+use bitflags::bitflags;
+
+use crate::command::spec::Spec;
+use crate::net::conn::Conn;
+use crate::resp::reply::Reply;
+
+bitflags! {
+    /// States of a client.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub struct ClientFlags: u32 {
+        /// `CLIENT NO-EVICT ON`.
+        const NO_EVICT = 1 << 0;
+        /// `CLIENT NO-TOUCH ON`.
+        const NO_TOUCH = 1 << 1;
+        /// The connection ends after the replies so far are written (QUIT, faults, CLIENT KILL).
+        const CLOSE_AFTER_REPLY = 1 << 2;
+        /// MONITOR.
+        const MONITOR = 1 << 3;
+        /// Connected over the unix socket.
+        const UNIX = 1 << 4;
+        /// Replies are dropped: `CLIENT REPLY OFF`.
+        const REPLY_OFF = 1 << 5;
+        /// The next reply is dropped: `CLIENT REPLY SKIP` was the present command.
+        const REPLY_SKIP_NEXT = 1 << 6;
+        /// The present reply is dropped.
+        const REPLY_SKIP = 1 << 7;
+        /// Authenticated, or no password is needed.
+        const AUTHENTICATED = 1 << 8;
+        /// The rest of its batch waits until CLIENT PAUSE ends.
+        const PAUSED = 1 << 9;
+    }
+}
+
+/// Classes that output limits and CLIENT KILL TYPE tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientType {
+    Normal,
+    Replica,
+    Pubsub,
+    Master,
+}
+
+/// One client.
+pub struct Client {
+    pub id: u64,
+    pub conn: Arc<Conn>,
+    pub flags: ClientFlags,
+    /// Selected database.
+    pub db: usize,
+    pub out: Reply,
+    /// `CLIENT SETNAME`, empty if none.
+    pub name: Vec<u8>,
+    pub lib_name: Vec<u8>,
+    pub lib_ver: Vec<u8>,
+    pub user: String,
+    /// Monotonic ms of connection and of the last command.
+    pub created_ms: i64,
+    pub active_ms: i64,
+    /// Row of the last command, with its container.
+    pub last: Option<(&'static Spec, Option<&'static Spec>)>,
+    /// Bytes of replies and of requests, and number of commands, for CLIENT LIST.
+    pub total_out: u64,
+    pub total_in: u64,
+    pub total_commands: u64,
+}
+
+impl Client {
+    pub fn new(conn: Arc<Conn>, now_ms: i64, flags: ClientFlags) -> Client {
+        Client {
+            id: conn.id,
+            conn,
+            flags,
+            db: 0,
+            out: Reply::new(),
+            name: Vec::new(),
+            lib_name: Vec::new(),
+            lib_ver: Vec::new(),
+            user: "default".into(),
+            created_ms: now_ms,
+            active_ms: now_ms,
+            last: None,
+            total_out: 0,
+            total_in: 0,
+            total_commands: 0,
+        }
+    }
+
+    pub fn is(&self, flag: ClientFlags) -> bool {
+        self.flags.contains(flag)
+    }
+
+    pub fn client_type(&self) -> ClientType {
+        ClientType::Normal
+    }
+
+    /// RESP version as CLIENT LIST shows it.
+    pub fn resp(&self) -> u8 {
+        if self.out.resp3() { 3 } else { 2 }
+    }
+}

@@ -1,0 +1,6 @@
+//! What the actor and a connection's task share.
+
+/// The connection of one client.
+pub struct Conn {
+    pub id: u64,
+}

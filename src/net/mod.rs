@@ -1,0 +1,3 @@
+//! Sockets: the accept loop and one task per connection.
+
+pub mod conn;
