@@ -207,7 +207,7 @@ pub fn sort(args: &dyn Args, out: &mut KeyList) -> Result<(), KeysError> {
             3
         } else if is(args, at, "BY") || is(args, at, "GET") {
             2
-        } else if is(args, at, "STORE") {
+        } else if is(args, at, "STORE") && at + 1 < args.len() {
             store = Some(at + 1);
             2
         } else {
@@ -235,7 +235,7 @@ fn geo_store(options: usize, args: &dyn Args, out: &mut KeyList) -> Result<(), K
     let mut store = None;
     let mut at = options;
     while at < args.len() {
-        if is(args, at, "STORE") || is(args, at, "STOREDIST") {
+        if (is(args, at, "STORE") || is(args, at, "STOREDIST")) && at + 1 < args.len() {
             store = Some(at + 1);
             at += 2;
         } else {
@@ -254,17 +254,11 @@ pub fn migrate(args: &dyn Args, out: &mut KeyList) -> Result<(), KeysError> {
     if args.len() <= 3 {
         return Err(KeysError);
     }
-    if !args.arg(3).is_empty() {
-        return one(3, flags, args, out);
-    }
+    let mut listed = None;
     let mut at = 6;
-    while at < args.len() {
+    while at < args.len() && listed.is_none() {
         if is(args, at, "KEYS") {
-            if at + 1 == args.len() {
-                return Err(KeysError);
-            }
-            out.extend((at + 1..args.len()).map(|at| Key { at, flags }));
-            return Ok(());
+            listed = Some(at + 1);
         }
         at += if is(args, at, "AUTH2") {
             3
@@ -274,7 +268,14 @@ pub fn migrate(args: &dyn Args, out: &mut KeyList) -> Result<(), KeysError> {
             1
         };
     }
-    one(3, flags, args, out)
+    match listed {
+        None => one(3, flags, args, out),
+        Some(first) if first < args.len() && args.arg(3).is_empty() => {
+            out.extend((first..args.len()).map(|at| Key { at, flags }));
+            Ok(())
+        }
+        Some(_) => Err(KeysError),
+    }
 }
 
 #[cfg(test)]
@@ -413,7 +414,7 @@ mod tests {
             positions(&spec(sort), "sort a store d store e"),
             Ok(vec![1, 5])
         );
-        assert_eq!(positions(&spec(sort), "sort a store"), Err(KeysError));
+        assert_eq!(positions(&spec(sort), "sort a store"), Ok(vec![1]));
         assert_eq!(
             positions(
                 &spec(georadius),

@@ -3,6 +3,10 @@
 
 pub mod args;
 pub mod ctx;
+pub mod docs;
 pub mod error;
+pub mod introspect;
 pub mod keys;
+pub mod registry;
 pub mod spec;
+pub mod syntax;
