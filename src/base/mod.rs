@@ -2,6 +2,7 @@
 
 pub mod hash;
 pub mod longdouble;
+pub mod mailbox;
 pub mod num;
 pub mod rng;
 pub mod words;
