@@ -1,5 +1,7 @@
 //! Leaves that anything may use: numbers, clocks, checksums and the like.
 
+pub mod alloc;
+pub mod clock;
 pub mod hash;
 pub mod longdouble;
 pub mod mailbox;

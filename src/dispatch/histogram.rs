@@ -1,0 +1,99 @@
+//! Histograms of durations, for LATENCY HISTOGRAM and `INFO latencystats`.
+
+/// Buckets per doubling.
+const SUB: usize = 16;
+/// Doublings above `SUB` ns that are told apart: up to about 18 minutes.
+const DOUBLINGS: usize = 36;
+
+/// Counts of durations in ns, with an error of at most 1/16.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    counts: Box<[u64]>,
+    total: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Histogram { counts: vec![0; SUB * (DOUBLINGS + 1)].into(), total: 0 }
+    }
+}
+
+fn index(ns: u64) -> usize {
+    if ns < SUB as u64 {
+        return ns as usize;
+    }
+    let doubling = ns.ilog2() as usize - SUB.ilog2() as usize;
+    let sub = (ns >> doubling) as usize - SUB;
+    (SUB + doubling * SUB + sub).min(SUB * (DOUBLINGS + 1) - 1)
+}
+
+/// The highest value of a bucket.
+fn upper(index: usize) -> u64 {
+    if index < SUB {
+        return index as u64;
+    }
+    let (doubling, sub) = ((index - SUB) / SUB, (index - SUB) % SUB);
+    ((SUB + sub + 1) as u64) << doubling
+}
+
+impl Histogram {
+    pub fn record(&mut self, ns: u64) {
+        self.counts[index(ns)] += 1;
+        self.total += 1;
+    }
+
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The duration in ns below which `percent` of all lie.
+    pub fn percentile(&self, percent: f64) -> u64 {
+        let wanted = (self.total as f64 * percent / 100.0).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for (at, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen >= wanted {
+                return upper(at);
+            }
+        }
+        0
+    }
+
+    /// Cumulative counts at powers of two µs, from the first bucket that has any to the one that
+    /// has all.
+    pub fn doublings_us(&self) -> Vec<(u64, u64)> {
+        let mut out = Vec::new();
+        let (mut at, mut seen, mut limit_us) = (0, 0, 1u64);
+        while seen < self.total && at < self.counts.len() {
+            while at < self.counts.len() && upper(at) <= limit_us * 1024 {
+                seen += self.counts[at];
+                at += 1;
+            }
+            if seen > out.last().map_or(0, |last: &(u64, u64)| last.1) {
+                out.push((limit_us, seen));
+            }
+            limit_us *= 2;
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_right_within_a_sixteenth() {
+        let mut h = Histogram::default();
+        (1..=10_000u64).for_each(|n| h.record(n * 100));
+        for (percent, ns) in [(50.0, 500_000.0), (99.0, 990_000.0), (99.9, 999_000.0)] {
+            let got = h.percentile(percent) as f64;
+            assert!((got / ns - 1.0).abs() < 0.07, "{percent}: {got}");
+        }
+        let all = h.doublings_us();
+        assert_eq!(all.last().map(|b| b.1), Some(10_000));
+        assert!(all.is_sorted());
+        h.record(u64::MAX);
+        assert_eq!(h.total(), 10_001);
+    }
+}
