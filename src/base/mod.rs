@@ -1,5 +1,6 @@
 //! Leaves that anything may use: numbers, clocks, checksums and the like.
 
+pub mod glob;
 pub mod hash;
 pub mod longdouble;
 pub mod num;
