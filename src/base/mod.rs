@@ -2,6 +2,7 @@
 
 pub mod alloc;
 pub mod clock;
+pub mod glob;
 pub mod hash;
 pub mod longdouble;
 pub mod mailbox;

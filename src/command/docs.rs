@@ -17,7 +17,9 @@ pub fn info(out: &mut Reply, command: &Command) {
     out.int(first);
     out.int(last);
     out.int(step);
-    flag_names(out, Categories::NAMES, "@", |category| command.categories.contains(category));
+    flag_names(out, Categories::NAMES, "@", |category| {
+        command.categories.contains(category)
+    });
     out.set(spec.tips.len());
     for tip in spec.tips {
         out.bulk(tip.as_bytes());
@@ -72,12 +74,28 @@ fn key_spec(out: &mut Reply, key: &KeySpec) {
     out.bulk(b"find_keys");
     match key.find {
         Find::Range { last, step, limit } => {
-            let numbers = [("lastkey", i64::from(last)), ("keystep", i64::from(step)), ("limit", i64::from(limit))];
+            let numbers = [
+                ("lastkey", i64::from(last)),
+                ("keystep", i64::from(step)),
+                ("limit", i64::from(limit)),
+            ];
             search(out, "range", &numbers);
         }
-        Find::KeyNum { keynumidx, firstkey, step } => {
-            let numbers = [("keynumidx", keynumidx), ("firstkey", firstkey), ("keystep", step)];
-            search(out, "keynum", &numbers.map(|(name, n)| (name, i64::from(n))));
+        Find::KeyNum {
+            keynumidx,
+            firstkey,
+            step,
+        } => {
+            let numbers = [
+                ("keynumidx", keynumidx),
+                ("firstkey", firstkey),
+                ("keystep", step),
+            ];
+            search(
+                out,
+                "keynum",
+                &numbers.map(|(name, n)| (name, i64::from(n))),
+            );
         }
         Find::Unknown => search(out, "unknown", &[]),
     }
@@ -117,7 +135,10 @@ pub fn docs(out: &mut Reply, command: &Command) {
         ("group", spec.group.name()),
         ("complexity", complexity),
     ];
-    let deprecation = [("deprecated_since", spec.deprecated_since), ("replaced_by", spec.replaced_by)];
+    let deprecation = [
+        ("deprecated_since", spec.deprecated_since),
+        ("replaced_by", spec.replaced_by),
+    ];
     let texts = || texts.iter().filter(|(_, value)| !value.is_empty());
     let deprecation = || deprecation.iter().filter(|(_, value)| !value.is_empty());
     let others = [
@@ -126,13 +147,18 @@ pub fn docs(out: &mut Reply, command: &Command) {
         !spec.syntax.is_empty(),
         spec.is_container(),
     ];
-    out.map(texts().count() + deprecation().count() + others.iter().filter(|other| **other).count());
+    out.map(
+        texts().count() + deprecation().count() + others.iter().filter(|other| **other).count(),
+    );
     for (name, value) in texts() {
         text(out, name, value);
     }
     if !spec.doc_flags.is_empty() {
         out.bulk(b"doc_flags");
-        let names = [(DocFlags::DEPRECATED, "deprecated"), (DocFlags::SYSCMD, "syscmd")];
+        let names = [
+            (DocFlags::DEPRECATED, "deprecated"),
+            (DocFlags::SYSCMD, "syscmd"),
+        ];
         flag_names(out, &names, "", |flag| spec.doc_flags.contains(flag));
     }
     for (name, value) in deprecation() {
@@ -149,7 +175,10 @@ pub fn docs(out: &mut Reply, command: &Command) {
     }
     if !spec.syntax.is_empty() {
         out.bulk(b"arguments");
-        arguments(out, &syntax::parse(spec.syntax).expect("a test has read the syntax of every row"));
+        arguments(
+            out,
+            &syntax::parse(spec.syntax).expect("a test has read the syntax of every row"),
+        );
     }
     if spec.is_container() {
         out.bulk(b"subcommands");
@@ -168,8 +197,11 @@ fn arguments(out: &mut Reply, args: &[Arg<'_>]) {
 }
 
 fn argument(out: &mut Reply, arg: &Arg<'_>) {
-    let flags =
-        [(arg.optional, "optional"), (arg.multiple, "multiple"), (arg.multiple_token, "multiple_token")];
+    let flags = [
+        (arg.optional, "optional"),
+        (arg.multiple, "multiple"),
+        (arg.multiple_token, "multiple_token"),
+    ];
     let flagged = flags.iter().any(|(on, _)| *on);
     let optional = [
         !arg.kind.is_group(),
@@ -190,7 +222,11 @@ fn argument(out: &mut Reply, arg: &Arg<'_>) {
         out.bulk(b"key_spec_index");
         out.int(i64::from(index));
     }
-    let texts = [("token", arg.token), ("since", arg.since), ("deprecated_since", arg.deprecated_since)];
+    let texts = [
+        ("token", arg.token),
+        ("since", arg.since),
+        ("deprecated_since", arg.deprecated_since),
+    ];
     for (name, value) in texts {
         if let Some(value) = value {
             text(out, name, value);
@@ -203,5 +239,135 @@ fn argument(out: &mut Reply, arg: &Arg<'_>) {
     if matches!(arg.kind, Kind::OneOf | Kind::Block) {
         out.bulk(b"arguments");
         arguments(out, &arg.args);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::registry::Names;
+
+    fn written(resp3: bool, write: impl FnOnce(&mut Reply)) -> String {
+        let mut out = Reply::new();
+        out.set_resp3(resp3);
+        write(&mut out);
+        let (chunks, buf) = out.take(Vec::new());
+        assert!(chunks.is_empty());
+        String::from_utf8(buf).expect("text").replace("\r\n", " ")
+    }
+
+    fn of(name: &str, resp3: bool, write: impl FnOnce(&mut Reply, &Command)) -> String {
+        let command = Names::default()
+            .by_full_name(name.as_bytes())
+            .expect("a command");
+        written(resp3, |out| write(out, command))
+    }
+
+    #[test]
+    fn info_of_a_sub_command() {
+        assert_eq!(
+            of("command|count", false, info),
+            "*10 $13 command|count :2 *2 +loading +stale :0 :0 :0 *2 +@slow +@connection *0 *0 *0 "
+        );
+        assert_eq!(
+            of("command|count", true, info),
+            "*10 $13 command|count :2 ~2 +loading +stale :0 :0 :0 ~2 +@slow +@connection ~0 ~0 ~0 "
+        );
+    }
+
+    #[test]
+    fn info_of_a_container_lists_sub_commands_in_an_array() {
+        let text = of("command", true, info);
+        assert!(
+            text.starts_with("*10 $7 command :-1 ~2 +loading +stale :0 :0 :0 ~2 "),
+            "{text}"
+        );
+        assert!(text.contains(" ~0 *7 *10 $13 command|count "), "{text}");
+    }
+
+    #[test]
+    fn key_specs_in_maps() {
+        let flags = KeyFlags::RW.union(KeyFlags::ACCESS);
+        assert_eq!(
+            written(true, |out| key_spec(out, &KeySpec::range(flags, 1, -2, 1))),
+            "%3 $5 flags ~2 +RW +access $12 begin_search %2 $4 type $5 index $4 spec %1 $5 index :1 \
+             $9 find_keys %2 $4 type $5 range $4 spec %3 $7 lastkey :-2 $7 keystep :1 $5 limit :0 "
+        );
+        let keyword = KeySpec {
+            flags,
+            begin: Begin::Keyword {
+                word: "KEYS",
+                from: -2,
+            },
+            find: Find::KeyNum {
+                keynumidx: 0,
+                firstkey: 1,
+                step: 2,
+            },
+        };
+        assert_eq!(
+            written(false, |out| key_spec(out, &keyword)),
+            "*6 $5 flags *2 +RW +access $12 begin_search *4 $4 type $7 keyword $4 spec *4 $7 keyword $4 KEYS \
+             $9 startfrom :-2 $9 find_keys *4 $4 type $6 keynum $4 spec *6 $9 keynumidx :0 $8 firstkey :1 $7 keystep :2 "
+        );
+        let unknown = KeySpec {
+            begin: Begin::Unknown,
+            find: Find::Unknown,
+            ..keyword
+        };
+        assert!(
+            written(true, |out| key_spec(out, &unknown))
+                .ends_with("%2 $4 type $7 unknown $4 spec %0 ")
+        );
+    }
+
+    #[test]
+    fn docs_leave_out_what_is_not_known() {
+        let help = of("command|help", true, docs);
+        assert_eq!(
+            help,
+            "$12 command|help %4 $7 summary $37 Explains the sub-commands of COMMAND. $5 since $5 5.0.0 \
+             $5 group $6 server $10 complexity $4 O(1) "
+        );
+        let info = of("command|info", false, docs);
+        assert!(info.contains("$7 history *1 *2 $5 7.0.0 "), "{info}");
+        assert!(
+            info.ends_with(
+                "$9 arguments *1 *8 $4 name $12 command-name $4 type $6 string $12 display_text $12 command-name \
+                 $5 flags *2 +optional +multiple "
+            ),
+            "{info}"
+        );
+        let container = of("command", true, docs);
+        assert!(
+            container.contains("$11 subcommands %7 $13 command|count %4 "),
+            "{container}"
+        );
+    }
+
+    #[test]
+    fn arguments_in_maps() {
+        let line = "[c<NX|key/k1>@1.2.3] [GET:p/p0+...]";
+        let args = syntax::parse(line).expect("syntax");
+        assert_eq!(
+            written(true, |out| arguments(out, &args)),
+            "*2 %5 $4 name $1 c $4 type $5 oneof $5 since $5 1.2.3 $5 flags ~1 +optional $9 arguments *2 \
+             %4 $4 name $2 nx $4 type $10 pure-token $12 display_text $2 nx $5 token $2 NX \
+             %4 $4 name $3 key $4 type $3 key $12 display_text $3 key $14 key_spec_index :1 \
+             %6 $4 name $1 p $4 type $7 pattern $12 display_text $1 p $14 key_spec_index :0 $5 token $3 GET \
+             $5 flags ~3 +optional +multiple +multiple_token "
+        );
+    }
+
+    #[test]
+    fn key_with_flags() {
+        let key = Key {
+            at: 1,
+            flags: KeyFlags::OW | KeyFlags::UPDATE,
+        };
+        assert_eq!(
+            written(true, |out| key_and_flags(out, b"a", key)),
+            "*2 $1 a ~2 +OW +update "
+        );
     }
 }

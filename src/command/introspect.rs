@@ -10,110 +10,111 @@ use super::spec::{Categories, Flags, Group, KeyFlags, Spec, cats, flags};
 use crate::base::glob;
 use crate::resp::reply::Aggregate;
 
-const ROW: Spec = Spec { group: Group::Server, ..Spec::BLANK };
+const ROW: Spec = Spec {
+    group: Group::Server,
+    ..Spec::BLANK
+};
 
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "command",
-        since: "2.8.13",
-        arity: -1,
-        flags: flags!(LOADING | STALE),
-        categories: cats!(CONNECTION),
-        tips: &["nondeterministic_output_order"],
-        summary: "Returns the details of every command.",
-        complexity: "O(N)",
-        run: command,
-        subs: &[
-            Spec {
-                name: "count",
-                since: "2.8.13",
-                arity: 2,
-                flags: flags!(LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Counts the commands of the server.",
-                complexity: "O(1)",
-                run: command_count,
-                ..ROW
-            },
-            Spec {
-                name: "docs",
-                since: "7.0.0",
-                arity: -2,
-                flags: flags!(LOADING | STALE),
-                categories: cats!(CONNECTION),
-                tips: &["nondeterministic_output_order"],
-                summary: "Returns the documentation of the given commands, or of all.",
-                complexity: "O(N)",
-                syntax: "[command-name...]",
-                run: command_docs,
-                ..ROW
-            },
-            Spec {
-                name: "getkeys",
-                since: "2.8.13",
-                arity: -3,
-                flags: flags!(LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Finds the keys in a complete command.",
-                complexity: "O(N)",
-                syntax: "command [arg...]",
-                run: command_getkeys,
-                ..ROW
-            },
-            Spec {
-                name: "getkeysandflags",
-                since: "7.0.0",
-                arity: -3,
-                flags: flags!(LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Finds the keys in a complete command and tells how each is accessed.",
-                complexity: "O(N)",
-                syntax: "command [arg...]",
-                run: command_getkeysandflags,
-                ..ROW
-            },
-            Spec {
-                name: "help",
-                since: "5.0.0",
-                arity: 2,
-                flags: flags!(LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Explains the sub-commands of COMMAND.",
-                complexity: "O(1)",
-                run: command_help,
-                ..ROW
-            },
-            Spec {
-                name: "info",
-                since: "2.8.13",
-                arity: -2,
-                flags: flags!(LOADING | STALE),
-                categories: cats!(CONNECTION),
-                tips: &["nondeterministic_output_order"],
-                history: &[("7.0.0", "Allowed the names of sub-commands.")],
-                summary: "Returns the details of the given commands, or of all.",
-                complexity: "O(N)",
-                syntax: "[command-name...]",
-                run: command_info,
-                ..ROW
-            },
-            Spec {
-                name: "list",
-                since: "7.0.0",
-                arity: -2,
-                flags: flags!(LOADING | STALE),
-                categories: cats!(CONNECTION),
-                tips: &["nondeterministic_output_order"],
-                summary: "Lists the names of commands, all or filtered.",
-                complexity: "O(N)",
-                syntax: "[FILTERBY:filterby<MODULE:module-name|ACLCAT:category|PATTERN:pattern/p>]",
-                run: command_list,
-                ..ROW
-            },
-        ],
-        ..ROW
-    },
-];
+pub static TABLE: &[Spec] = &[Spec {
+    name: "command",
+    since: "2.8.13",
+    arity: -1,
+    flags: flags!(LOADING | STALE),
+    categories: cats!(CONNECTION),
+    tips: &["nondeterministic_output_order"],
+    summary: "Returns the details of every command.",
+    complexity: "O(N)",
+    run: command,
+    subs: &[
+        Spec {
+            name: "count",
+            since: "2.8.13",
+            arity: 2,
+            flags: flags!(LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Counts the commands of the server.",
+            complexity: "O(1)",
+            run: command_count,
+            ..ROW
+        },
+        Spec {
+            name: "docs",
+            since: "7.0.0",
+            arity: -2,
+            flags: flags!(LOADING | STALE),
+            categories: cats!(CONNECTION),
+            tips: &["nondeterministic_output_order"],
+            summary: "Returns the documentation of the given commands, or of all.",
+            complexity: "O(N)",
+            syntax: "[command-name...]",
+            run: command_docs,
+            ..ROW
+        },
+        Spec {
+            name: "getkeys",
+            since: "2.8.13",
+            arity: -3,
+            flags: flags!(LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Finds the keys in a complete command.",
+            complexity: "O(N)",
+            syntax: "command [arg...]",
+            run: command_getkeys,
+            ..ROW
+        },
+        Spec {
+            name: "getkeysandflags",
+            since: "7.0.0",
+            arity: -3,
+            flags: flags!(LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Finds the keys in a complete command and tells how each is accessed.",
+            complexity: "O(N)",
+            syntax: "command [arg...]",
+            run: command_getkeysandflags,
+            ..ROW
+        },
+        Spec {
+            name: "help",
+            since: "5.0.0",
+            arity: 2,
+            flags: flags!(LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Explains the sub-commands of COMMAND.",
+            complexity: "O(1)",
+            run: command_help,
+            ..ROW
+        },
+        Spec {
+            name: "info",
+            since: "2.8.13",
+            arity: -2,
+            flags: flags!(LOADING | STALE),
+            categories: cats!(CONNECTION),
+            tips: &["nondeterministic_output_order"],
+            history: &[("7.0.0", "Allowed the names of sub-commands.")],
+            summary: "Returns the details of the given commands, or of all.",
+            complexity: "O(N)",
+            syntax: "[command-name...]",
+            run: command_info,
+            ..ROW
+        },
+        Spec {
+            name: "list",
+            since: "7.0.0",
+            arity: -2,
+            flags: flags!(LOADING | STALE),
+            categories: cats!(CONNECTION),
+            tips: &["nondeterministic_output_order"],
+            summary: "Lists the names of commands, all or filtered.",
+            complexity: "O(N)",
+            syntax: "[FILTERBY:filterby<MODULE:module-name|ACLCAT:category|PATTERN:pattern/p>]",
+            run: command_list,
+            ..ROW
+        },
+    ],
+    ..ROW
+}];
 
 fn command(ctx: &mut Ctx<'_>) -> Outcome {
     let names = &ctx.core.commands;
@@ -148,7 +149,11 @@ fn command_docs(ctx: &mut Ctx<'_>) -> Outcome {
     let wanted: Vec<&Command> = if ctx.args.len() == 2 {
         names.iter().collect()
     } else {
-        ctx.args.from(2).iter().filter_map(|name| names.by_full_name(name)).collect()
+        ctx.args
+            .from(2)
+            .iter()
+            .filter_map(|name| names.by_full_name(name))
+            .collect()
     };
     ctx.out.map(wanted.len());
     for command in wanted {
@@ -159,7 +164,11 @@ fn command_docs(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn command_list(ctx: &mut Ctx<'_>) -> Outcome {
     let mut rest = ctx.args.cursor(2);
-    let filter = if rest.done() { None } else { Some(Filter::parse(&mut rest)?) };
+    let filter = if rest.done() {
+        None
+    } else {
+        Some(Filter::parse(&mut rest)?)
+    };
     if !rest.done() {
         return Err(Error::SYNTAX);
     }
@@ -176,7 +185,9 @@ fn command_list(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// All commands, each followed by its sub-commands.
 fn with_subs(names: &Names) -> impl Iterator<Item = &'static Command> + '_ {
-    names.iter().flat_map(|command| std::iter::once(command).chain(command.subs()))
+    names
+        .iter()
+        .flat_map(|command| std::iter::once(command).chain(command.subs()))
 }
 
 /// What COMMAND LIST FILTERBY asks for.
@@ -207,7 +218,9 @@ impl<'a> Filter<'a> {
     fn accepts(&self, command: &Command) -> bool {
         match self {
             Filter::Module => false,
-            Filter::Category(category) => category.is_some_and(|category| command.categories.contains(category)),
+            Filter::Category(category) => {
+                category.is_some_and(|category| command.categories.contains(category))
+            }
             Filter::Pattern(pattern) => glob::matches(pattern, command.full_name.as_bytes(), true),
         }
     }
@@ -235,19 +248,29 @@ fn command_getkeysandflags(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// The keys of a call that is given as arguments; without those that stand in the place of keys only for the cluster.
 fn keys_of_call(names: &Names, call: &dyn keys::Args) -> Result<KeyList, Error> {
-    let Ok(command) = names.find(call) else { return Err(Error::new("ERR Invalid command specified")) };
+    let Ok(command) = names.find(call) else {
+        return Err(Error::new("ERR Invalid command specified"));
+    };
     let spec = command.spec;
-    if spec.keys.iter().all(|key| key.flags.contains(KeyFlags::NOT_KEY)) {
+    if spec
+        .keys
+        .iter()
+        .all(|key| key.flags.contains(KeyFlags::NOT_KEY))
+    {
         return Err(Error::new("ERR The command has no key arguments"));
     }
     if !spec.arity_ok(call.len()) {
-        return Err(Error::new("ERR Invalid number of arguments specified for command"));
+        return Err(Error::new(
+            "ERR Invalid number of arguments specified for command",
+        ));
     }
     let mut found = KeyList::new();
     match keys::keys_of(spec, call, &mut found) {
         Ok(()) => {}
         Err(keys::KeysError) if spec.flags.contains(Flags::NO_MANDATORY_KEYS) => found.clear(),
-        Err(keys::KeysError) => return Err(Error::new("ERR Invalid arguments specified for command")),
+        Err(keys::KeysError) => {
+            return Err(Error::new("ERR Invalid arguments specified for command"));
+        }
     }
     found.retain(|key: &mut Key| !key.flags.contains(KeyFlags::NOT_KEY));
     Ok(found)
@@ -274,4 +297,43 @@ fn command_help(ctx: &mut Ctx<'_>) -> Outcome {
         ],
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys_error(call: &[&str]) -> Error {
+        keys_of_call(&Names::default(), &call).expect_err("no keys")
+    }
+
+    #[test]
+    fn calls_without_keys_are_explained() {
+        let invalid = Error::new("ERR Invalid command specified");
+        assert_eq!(keys_error(&["nosuch", "a"]), invalid);
+        assert_eq!(keys_error(&["command", "nosuch"]), invalid);
+        assert_eq!(keys_error(&["command|info", "a"]), invalid);
+        assert_eq!(
+            keys_error(&["COMMAND", "COUNT"]),
+            Error::new("ERR The command has no key arguments")
+        );
+    }
+
+    #[test]
+    fn filters() {
+        let names = Names::default();
+        let list = |filter: Filter<'_>| {
+            with_subs(&names)
+                .filter(|c| filter.accepts(c))
+                .map(|c| c.full_name.as_str())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            list(Filter::Pattern(b"COMMAND|getkeys*")),
+            ["command|getkeys", "command|getkeysandflags"]
+        );
+        assert!(list(Filter::Category(Some(Categories::CONNECTION))).contains(&"command|count"));
+        assert!(list(Filter::Category(None)).is_empty());
+        assert!(list(Filter::Module).is_empty());
+    }
 }

@@ -10,9 +10,7 @@ use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
 /// The tables of the families, one line each.
-const TABLES: &[&[Spec]] = &[
-    introspect::TABLE,
-];
+const TABLES: &[&[Spec]] = &[introspect::TABLE];
 
 /// A command or sub-command with what is derived from its row once and for all.
 pub struct Command {
