@@ -1,1 +1,5 @@
 //! Ferrite.
+
+pub mod base;
+pub mod cli;
+pub mod config;

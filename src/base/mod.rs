@@ -1,0 +1,5 @@
+//! Small tools that any module may use: sizes, patterns, files, the operating system.
+
+pub mod atomic_replace;
+pub mod glob;
+pub mod memsize;
