@@ -1,7 +1,9 @@
 //! Ferrite.
 
 pub mod base;
+pub mod cli;
 pub mod command;
+pub mod config;
 pub mod dispatch;
 pub mod keyspace;
 pub mod log;

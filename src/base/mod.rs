@@ -1,11 +1,13 @@
-//! Leaves that anything may use: numbers, clocks, checksums and the like.
+//! Leaves that anything may use: numbers, clocks, patterns, files, the operating system.
 
 pub mod alloc;
+pub mod atomic_replace;
 pub mod clock;
 pub mod glob;
 pub mod hash;
 pub mod longdouble;
 pub mod mailbox;
+pub mod memsize;
 pub mod num;
 pub mod rng;
 pub mod words;
