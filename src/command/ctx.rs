@@ -13,7 +13,7 @@
 
 use super::args::Args;
 use super::error::Error;
-use super::spec::Spec;
+use super::registry::Command;
 use crate::dispatch::client::Client;
 use crate::dispatch::core::Core;
 use crate::keyspace::Keys;
@@ -31,7 +31,8 @@ pub struct Ctx<'a> {
     pub client: &'a mut Client,
     /// Everything else that the server has: configuration, clients, statistics.
     pub core: &'a mut Core,
-    pub spec: &'static Spec,
+    /// What is being called.
+    pub command: &'static Command,
 }
 
 impl Ctx<'_> {

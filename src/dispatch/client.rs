@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use bitflags::bitflags;
 
-use crate::command::spec::Spec;
-use crate::net::conn::Conn;
-use crate::resp::reply::Reply;
+use crate::command::registry::Command;
+use crate::net::conn::{Close, Conn};
+use crate::resp::reply::{Chunk, Reply};
+use crate::resp::request::{Batch, Fault};
 
 bitflags! {
     /// States of a client.
@@ -44,6 +45,14 @@ pub enum ClientType {
     Master,
 }
 
+/// A batch of which some commands have not run yet.
+pub struct Waiting {
+    pub batch: Box<Batch>,
+    /// The first command that has not run.
+    pub next: usize,
+    pub fault: Option<Fault>,
+}
+
 /// One client.
 pub struct Client {
     pub id: u64,
@@ -60,8 +69,12 @@ pub struct Client {
     /// Monotonic ms of connection and of the last command.
     pub created_ms: i64,
     pub active_ms: i64,
-    /// Row of the last command, with its container.
-    pub last: Option<(&'static Spec, Option<&'static Spec>)>,
+    pub last: Option<&'static Command>,
+    /// The rest of its batch, while it waits for the end of a pause or for its turn.
+    pub waiting: Option<Waiting>,
+    pub resp3: bool,
+    /// Since when its output is above the soft limit, monotonic ms.
+    pub soft_limit_since_ms: Option<i64>,
     /// Bytes of replies and of requests, and number of commands, for CLIENT LIST.
     pub total_out: u64,
     pub total_in: u64,
@@ -83,6 +96,9 @@ impl Client {
             created_ms: now_ms,
             active_ms: now_ms,
             last: None,
+            waiting: None,
+            resp3: false,
+            soft_limit_since_ms: None,
             total_out: 0,
             total_in: 0,
             total_commands: 0,
@@ -99,6 +115,32 @@ impl Client {
 
     /// RESP version as CLIENT LIST shows it.
     pub fn resp(&self) -> u8 {
-        if self.out.resp3() { 3 } else { 2 }
+        if self.resp3 { 3 } else { 2 }
+    }
+
+    /// Hands the replies so far to the connection. With a batch, its buffers go back too and the
+    /// connection may send the next one.
+    pub fn flush(&mut self, returned: Option<Box<Batch>>) {
+        let close = self.is(ClientFlags::CLOSE_AFTER_REPLY);
+        if self.out.is_empty() && returned.is_none() && !close {
+            return;
+        }
+        let bytes = self.out.len();
+        self.total_out += bytes as u64;
+        self.conn.pending_out.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        let out = &mut self.out;
+        self.conn.deliver(|outbox| {
+            let (chunks, last) = out.take(outbox.spare.take().unwrap_or_default());
+            outbox.chunks.extend(chunks);
+            if !last.is_empty() {
+                outbox.chunks.push_back(Chunk::Owned(last));
+            }
+            if returned.is_some() {
+                outbox.returned = returned;
+            }
+            if close {
+                outbox.close = outbox.close.max(Close::AfterFlush);
+            }
+        });
     }
 }

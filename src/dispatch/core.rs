@@ -1,14 +1,138 @@
 //! The server's state beside the data: configuration, clients, statistics.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::path::PathBuf;
 
-use super::client::Client;
-use crate::command::registry::Names;
+use super::clients::Clients;
+use super::latency::LatencyMonitor;
+use super::slowlog::SlowLog;
+use super::stats::Stats;
+use crate::base::clock::Clock;
+use crate::command::registry::{self, Names};
+use crate::config::Config;
+use crate::keyspace::evict::Pool;
+
+/// `CLIENT PAUSE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Monotonic ms at which it ends.
+    pub until_ms: i64,
+    /// Only commands that may write wait.
+    pub writes_only: bool,
+}
+
+/// How the process is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownWish {
+    pub save: Option<bool>,
+    pub now: bool,
+    pub force: bool,
+}
 
 /// Everything that commands reach through `ctx.core`.
 pub struct Core {
+    pub config: Config,
     /// The commands that this server has, by the names that it gives them.
     pub commands: Names,
-    /// All clients but the one whose command runs, by id.
-    pub clients: BTreeMap<u64, Box<Client>>,
+    /// All clients; the one whose command runs is out of its place.
+    pub clients: Clients,
+    pub clock: Clock,
+    /// Monotonic µs at which the present command began.
+    pub now_us: i64,
+    pub stats: Stats,
+    pub slowlog: SlowLog,
+    pub latency: LatencyMonitor,
+    /// Best candidates for eviction seen so far.
+    pub pool: Pool,
+    pub pause: Option<Pause>,
+    /// Clients whose batch waits for the end of the pause, in order.
+    pub paused: VecDeque<u64>,
+    /// Ids of clients that MONITOR.
+    pub monitors: Vec<u64>,
+    /// Arguments of the present command that logs must not show.
+    pub redacted: Vec<usize>,
+    /// The process ends when the actor sees this.
+    pub shutdown: Option<ShutdownWish>,
+    /// 40 hex digits, new at every start.
+    pub run_id: String,
+    /// 40 hex digits of the data set's history.
+    pub repl_id: String,
+    pub started_ms: i64,
+    pub executable: PathBuf,
+    /// Sockets are to be opened anew (`CONFIG SET bind`/`port`).
+    pub listen_again: bool,
+    /// Monotonic LRU clock as INFO shows it.
+    pub cron_ticks: u64,
+}
+
+impl Core {
+    pub fn new(config: Config) -> Core {
+        let clock = Clock::default();
+        let mut commands = Names::default();
+        for line in &config.renamed_commands {
+            if let [from, to] = line.words.as_slice() {
+                // The loader has checked these lines.
+                let _ = commands.rename(from, to);
+            }
+        }
+        Core {
+            commands,
+            clients: Clients::default(),
+            now_us: clock.mono_us(),
+            stats: Stats::new(registry::all().len()),
+            slowlog: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            pool: Pool::default(),
+            pause: None,
+            paused: VecDeque::new(),
+            monitors: Vec::new(),
+            redacted: Vec::new(),
+            shutdown: None,
+            run_id: random_hex(),
+            repl_id: random_hex(),
+            started_ms: clock.unix_us(0) / 1000,
+            executable: std::env::current_exe().unwrap_or_default(),
+            listen_again: false,
+            cron_ticks: 0,
+            clock,
+            config,
+        }
+    }
+
+    /// Monotonic ms of the present command.
+    pub fn now_ms(&self) -> i64 {
+        self.now_us / 1000
+    }
+
+    /// Unix time in µs of the present command.
+    pub fn unix_us(&self) -> i64 {
+        self.clock.unix_us(self.now_us)
+    }
+
+    /// The pause that is in force now, if any.
+    pub fn active_pause(&self) -> Option<Pause> {
+        self.pause.filter(|pause| pause.until_ms > self.now_ms())
+    }
+
+    /// Logs must not show argument `at` of the present command.
+    pub fn redact(&mut self, at: usize) {
+        self.redacted.push(at);
+    }
+
+    /// Records a latency spike if the monitor is on and it is long enough.
+    pub fn latency_spike(&mut self, event: &'static str, duration_us: i64) {
+        let threshold = self.config.latency_monitor_threshold;
+        let ms = duration_us / 1000;
+        if threshold > 0 && ms >= threshold as i64 {
+            let seconds = self.unix_us() / 1_000_000;
+            self.latency.record(event, seconds, u32::try_from(ms).unwrap_or(u32::MAX));
+        }
+    }
+}
+
+/// 40 random hex digits.
+pub fn random_hex() -> String {
+    let mut bytes = [0u8; 20];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -1,5 +1,18 @@
 //! The actor: takes batches of commands from the connections, runs them one after another
 //! against the keyspace, and hands the replies back.
+//!
+//! [`actor`] is the loop, the only part that knows tokio. [`server`] runs one command: look-up,
+//! [`gate`], handler, effects, statistics. [`cron`] is what happens between commands.
 
+pub mod actor;
+pub mod apply;
 pub mod client;
+pub mod clients;
 pub mod core;
+pub mod cron;
+pub mod gate;
+pub mod histogram;
+pub mod latency;
+pub mod server;
+pub mod slowlog;
+pub mod stats;

@@ -2,11 +2,6 @@
 
 use std::collections::VecDeque;
 
-/// Arguments kept of one command; the last one then says how many more there were.
-const MAX_ARGS: usize = 32;
-/// Bytes kept of one argument.
-const MAX_BYTES: usize = 128;
-
 /// One slow command.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -56,23 +51,29 @@ impl SlowLog {
     }
 }
 
-/// The arguments as the log keeps them.
-pub fn shorten<'a>(args: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Vec<u8>> {
+/// The arguments as the log keeps them: at most `max_args` (`slowlog-entry-max-argc`), the last
+/// of which then says how many more there were, of at most `max_bytes` each
+/// (`slowlog-entry-max-string-len`).
+pub fn shorten<'a>(
+    args: impl ExactSizeIterator<Item = &'a [u8]>,
+    max_args: usize,
+    max_bytes: usize,
+) -> Vec<Vec<u8>> {
     let total = args.len();
-    let kept = if total > MAX_ARGS { MAX_ARGS - 1 } else { total };
-    let mut out: Vec<Vec<u8>> = args.take(kept).map(shorten_one).collect();
+    let kept = if total > max_args { max_args - 1 } else { total };
+    let mut out: Vec<Vec<u8>> = args.take(kept).map(|arg| shorten_one(arg, max_bytes)).collect();
     if kept < total {
         out.push(format!("... ({} more arguments)", total - kept).into_bytes());
     }
     out
 }
 
-fn shorten_one(arg: &[u8]) -> Vec<u8> {
-    if arg.len() <= MAX_BYTES {
+fn shorten_one(arg: &[u8], max_bytes: usize) -> Vec<u8> {
+    if arg.len() <= max_bytes {
         return arg.to_vec();
     }
-    let mut short = arg[..MAX_BYTES].to_vec();
-    short.extend_from_slice(format!("... ({} more bytes)", arg.len() - MAX_BYTES).as_bytes());
+    let mut short = arg[..max_bytes].to_vec();
+    short.extend_from_slice(format!("... ({} more bytes)", arg.len() - max_bytes).as_bytes());
     short
 }
 
@@ -83,7 +84,7 @@ mod tests {
     #[test]
     fn long_commands_are_shortened_and_old_entries_go() {
         let many: Vec<Vec<u8>> = (0..40).map(|n| vec![b'x'; n * 10]).collect();
-        let short = shorten(many.iter().map(Vec::as_slice));
+        let short = shorten(many.iter().map(Vec::as_slice), 32, 128);
         assert_eq!(short.len(), 32);
         assert_eq!(short[31], b"... (9 more arguments)");
         assert!(short[20].ends_with(b"... (72 more bytes)"));

@@ -4,28 +4,8 @@
 //! tells everyone who watches the key: keyspace notifications, WATCH, client-side caches and
 //! blocked clients read the list that is kept here.
 
-use bitflags::bitflags;
-
-bitflags! {
-    /// Classes of keyspace events, as in `notify-keyspace-events`.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Class: u32 {
-        const KEYSPACE = 1 << 0;   // K
-        const KEYEVENT = 1 << 1;   // E
-        const GENERIC = 1 << 2;    // g
-        const STRING = 1 << 3;     // $
-        const LIST = 1 << 4;       // l
-        const SET = 1 << 5;        // s
-        const HASH = 1 << 6;       // h
-        const ZSET = 1 << 7;       // z
-        const EXPIRED = 1 << 8;    // x
-        const EVICTED = 1 << 9;    // e
-        const STREAM = 1 << 10;    // t
-        const KEY_MISS = 1 << 11;  // m
-        const MODULE = 1 << 13;    // d
-        const NEW = 1 << 14;       // n
-    }
-}
+/// Classes of keyspace events, as in `notify-keyspace-events`.
+pub use crate::config::lists::NotifyEvents as Class;
 
 /// An event that somebody has subscribed to by class.
 #[derive(Clone, Debug, PartialEq, Eq)]

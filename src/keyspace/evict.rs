@@ -12,19 +12,7 @@ const LRU_MASK: i64 = 0xff_ffff;
 /// Counter of a new key under LFU, so that it survives its first minutes.
 pub const LFU_INIT: u32 = 5;
 
-/// `maxmemory-policy`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Policy {
-    #[default]
-    NoEviction,
-    AllKeysLru,
-    AllKeysLfu,
-    AllKeysRandom,
-    VolatileLru,
-    VolatileLfu,
-    VolatileRandom,
-    VolatileTtl,
-}
+pub use crate::config::enums::MaxMemoryPolicy as Policy;
 
 impl Policy {
     pub fn is_lfu(self) -> bool {

@@ -3,10 +3,12 @@
 //! [`Keyspace`] owns the data. A command sees it through [`Keys`], which stands at one database.
 //! Nothing here knows clients, replies or sockets; time and randomness come in from outside.
 
+pub mod cycle;
 pub mod db;
 pub mod effect;
 pub mod evict;
 pub mod expiry;
+pub mod fields;
 pub mod keys;
 pub mod reaper;
 pub mod table;

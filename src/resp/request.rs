@@ -183,6 +183,10 @@ impl Parser {
     /// The first fault; commands before it are in the batch and to be executed.
     pub fn parse(&mut self, batch: &mut Batch, rules: &Rules) -> Result<(), Fault> {
         while self.pos < batch.buf.len() || self.filling.is_some() {
+            // The command may be AUTH, which lifts the limits for what follows.
+            if !rules.authenticated && !batch.commands.is_empty() {
+                break;
+            }
             match self.step(batch, rules)? {
                 Step::More => break,
                 Step::Empty => self.begin(batch),

@@ -1,0 +1,193 @@
+//! The actor's loop: the only part of it that knows tokio.
+//!
+//! One turn takes all messages that have come, runs their batches in order, gives clients with
+//! long batches another slice, expires what is due, and runs the cron when its time has come.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::client::{Client, ClientFlags, Waiting};
+use super::core::ShutdownWish;
+use super::server::{Server, Turn};
+use crate::base::mailbox::Mailbox;
+use crate::keyspace::cycle::Slice;
+use crate::net::conn::Conn;
+use crate::resp::request::{Batch, Fault};
+
+/// What connections and signals tell the actor.
+pub enum Message {
+    Connected(Arc<Conn>),
+    Batch { id: u64, slot: usize, batch: Box<Batch>, fault: Option<Fault> },
+    Closed { id: u64, slot: usize },
+    /// SIGTERM or SIGINT, by name.
+    Signal(&'static str),
+}
+
+/// The loop's own state.
+pub struct Actor {
+    server: Server,
+    mailbox: Mailbox<Message>,
+    /// Clients whose batch has not had its last slice.
+    runnable: VecDeque<u64>,
+    inbox: Vec<Message>,
+    timer: Pin<Box<Sleep>>,
+    timer_at_us: i64,
+    next_cron_us: i64,
+    expire_more: bool,
+}
+
+impl Actor {
+    pub fn new(server: Server, mailbox: Mailbox<Message>) -> Actor {
+        Actor {
+            server,
+            mailbox,
+            runnable: VecDeque::new(),
+            inbox: Vec::new(),
+            timer: Box::pin(sleep_until(Instant::now())),
+            timer_at_us: 0,
+            next_cron_us: 0,
+            expire_more: false,
+        }
+    }
+
+    /// Runs until somebody wishes the process to end.
+    pub async fn run(mut self) -> (Server, ShutdownWish) {
+        loop {
+            std::future::poll_fn(|cx| self.poll_work(cx)).await;
+            let mut inbox = std::mem::take(&mut self.inbox);
+            for message in inbox.drain(..) {
+                self.handle(message);
+            }
+            self.inbox = inbox;
+            self.run_slices();
+            self.housekeeping();
+            if let Some(wish) = self.server.core.shutdown.take() {
+                return (self.server, wish);
+            }
+            if !self.runnable.is_empty() || self.expire_more {
+                // Connections get their turn between slices.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let messages = self.mailbox.poll_take(cx, &mut self.inbox).is_ready();
+        if messages || !self.runnable.is_empty() || self.expire_more {
+            return Poll::Ready(());
+        }
+        self.set_timer();
+        self.timer.as_mut().poll(cx)
+    }
+
+    /// Arms the timer for the next cron, expiry or end of a pause, if that has changed.
+    fn set_timer(&mut self) {
+        let core = &self.server.core;
+        let mut at_us = self.next_cron_us;
+        if let Some(due_ms) = self.server.ks.next_expiry() {
+            let wait_us = due_ms.saturating_sub(self.server.ks.now_ms).clamp(0, 1000) * 1000;
+            at_us = at_us.min(core.now_us + wait_us.max(1000));
+        }
+        if let Some(pause) = core.pause {
+            at_us = at_us.min(pause.until_ms.saturating_mul(1000));
+        }
+        if at_us != self.timer_at_us {
+            self.timer_at_us = at_us;
+            let wait = at_us.saturating_sub(core.clock.mono_us()).max(0);
+            let deadline = Instant::now() + Duration::from_micros(wait as u64);
+            self.timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn housekeeping(&mut self) {
+        self.server.tick();
+        let now_us = self.server.core.now_us;
+        let due = self.server.ks.next_expiry().is_some_and(|at| at <= self.server.ks.now_ms);
+        self.expire_more = due && self.server.expire() == Slice::More;
+        if now_us >= self.next_cron_us {
+            self.server.cron();
+            let hz = i64::from(self.server.core.config.hz.max(1));
+            self.next_cron_us = now_us + 1_000_000 / hz;
+        }
+        if self.server.core.pause.is_some() && self.server.core.active_pause().is_none() {
+            self.server.core.pause = None;
+        }
+        if self.server.core.pause.is_none() {
+            self.runnable.extend(self.server.core.paused.drain(..));
+        }
+    }
+
+    fn handle(&mut self, message: Message) {
+        match message {
+            Message::Connected(conn) => self.connect(conn),
+            Message::Batch { id, slot, batch, fault } => {
+                if let Some(client) = self.server.core.clients.take(slot, id) {
+                    self.drive(slot, client, Waiting { batch, next: 0, fault });
+                }
+            }
+            Message::Closed { id, .. } => self.server.core.end_client(id),
+            Message::Signal(name) => {
+                tracing::warn!("Received {name} scheduling shutdown...");
+                self.server.core.shutdown = Some(ShutdownWish { save: None, now: false, force: false });
+            }
+        }
+    }
+
+    fn connect(&mut self, conn: Arc<Conn>) {
+        let core = &mut self.server.core;
+        core.stats.total_connections += 1;
+        let mut flags = ClientFlags::empty();
+        flags.set(ClientFlags::UNIX, conn.unix);
+        flags.set(ClientFlags::AUTHENTICATED, core.config.requirepass.is_empty());
+        conn.authenticated.store(core.config.requirepass.is_empty(), Ordering::Release);
+        let client = Box::new(Client::new(conn.clone(), core.clock.mono_us() / 1000, flags));
+        let slot = core.clients.add(client);
+        conn.slot.store(slot, Ordering::Relaxed);
+    }
+
+    /// Runs a client's batch for one turn.
+    fn drive(&mut self, slot: usize, mut client: Box<Client>, mut waiting: Waiting) {
+        let id = client.id;
+        match self.server.run_batch(&mut client, &mut waiting) {
+            Turn::Done => client.flush(Some(waiting.batch)),
+            turn => {
+                client.flush(None);
+                client.waiting = Some(waiting);
+                match turn {
+                    Turn::Paused => self.server.core.paused.push_back(id),
+                    _ => self.runnable.push_back(id),
+                }
+            }
+        }
+        let check = client.conn.pending_out.load(Ordering::Relaxed) > 0;
+        self.server.core.clients.put_back(slot, client);
+        if check {
+            self.server.check_output_limit(id);
+        }
+    }
+
+    /// One more slice for each client that was not done.
+    fn run_slices(&mut self) {
+        for _ in 0..self.runnable.len() {
+            let Some(id) = self.runnable.pop_front() else {
+                return;
+            };
+            let Some(slot) = self.server.core.clients.slot_of(id) else {
+                continue;
+            };
+            let Some(mut client) = self.server.core.clients.take(slot, id) else {
+                continue;
+            };
+            match client.waiting.take() {
+                Some(waiting) => self.drive(slot, client, waiting),
+                None => self.server.core.clients.put_back(slot, client),
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Settings that live where they are used: copied there at start and after each CONFIG SET.
+
+use super::server::Server;
+use crate::value::Limits;
+
+impl Server {
+    /// Brings everything outside the configuration up to date with it.
+    pub fn apply_settings(&mut self) {
+        apply(&self.core.config, &mut self.ks);
+        let max = self.core.config.slowlog_max_len;
+        self.core.slowlog.trim(max);
+    }
+}
+
+/// The keyspace's part.
+pub fn apply(config: &crate::config::Settings, ks: &mut crate::keyspace::Keyspace) {
+    ks.limits = Limits {
+        hash_entries: config.hash_max_listpack_entries,
+        hash_value: config.hash_max_listpack_value,
+        set_intset_entries: config.set_max_intset_entries,
+        set_entries: config.set_max_listpack_entries,
+        set_value: config.set_max_listpack_value,
+        zset_entries: config.zset_max_listpack_entries,
+        zset_value: config.zset_max_listpack_value,
+        list_size: i64::from(config.list_max_listpack_size),
+        list_compress_depth: config.list_compress_depth,
+        hll_sparse_max_bytes: config.hll_sparse_max_bytes,
+    };
+    ks.access.policy = config.maxmemory_policy;
+    ks.access.samples = config.maxmemory_samples;
+    ks.access.lfu_log_factor = config.lfu_log_factor;
+    ks.access.lfu_decay_min = config.lfu_decay_time;
+    ks.effects.wanted = config.notify_keyspace_events;
+}

@@ -1,0 +1,75 @@
+//! All clients of the server, by place and by id.
+
+use std::collections::BTreeMap;
+
+use super::client::Client;
+
+/// The clients. The one whose command runs is taken out of its place meanwhile.
+#[derive(Default)]
+pub struct Clients {
+    slots: Vec<Option<Box<Client>>>,
+    free: Vec<usize>,
+    /// Ids grow, so this is also the order of connection.
+    by_id: BTreeMap<u64, usize>,
+}
+
+impl Clients {
+    /// Adds a client; returns its place.
+    pub fn add(&mut self, client: Box<Client>) -> usize {
+        let id = client.id;
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[slot] = Some(client);
+        self.by_id.insert(id, slot);
+        slot
+    }
+
+    /// Takes a client out to run its commands; [`Clients::put_back`] has to follow.
+    #[inline]
+    pub fn take(&mut self, slot: usize, id: u64) -> Option<Box<Client>> {
+        let place = self.slots.get_mut(slot)?;
+        if place.as_ref()?.id == id { place.take() } else { None }
+    }
+
+    #[inline]
+    pub fn put_back(&mut self, slot: usize, client: Box<Client>) {
+        self.slots[slot] = Some(client);
+    }
+
+    /// Removes a client for good.
+    pub fn remove(&mut self, id: u64) -> Option<Box<Client>> {
+        let slot = self.by_id.remove(&id)?;
+        self.free.push(slot);
+        self.slots[slot].take()
+    }
+
+    pub fn slot_of(&self, id: u64) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// `None` for an unknown client and for the one whose command runs.
+    pub fn get_mut(&mut self, id: u64) -> Option<&mut Client> {
+        let slot = self.slot_of(id)?;
+        self.slots[slot].as_deref_mut()
+    }
+
+    /// All clients, the running one included.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    /// All clients but the running one, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.by_id.values().filter_map(|slot| self.slots[*slot].as_deref())
+    }
+
+    pub fn ids(&self) -> Vec<u64> {
+        self.by_id.keys().copied().collect()
+    }
+}

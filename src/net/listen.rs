@@ -1,0 +1,297 @@
+//! The accept loop: listening sockets, the threads that connections run on, and who is let in.
+
+use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket as RawSocket, Type};
+use tokio::runtime::Handle;
+
+use super::conn::Conn;
+use super::task;
+use crate::base::mailbox::Sender;
+use crate::config::{Settings, SharedSettings};
+use crate::dispatch::actor::Message;
+
+const DENIED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Setup a an authentication password for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the outside.\r\n";
+const TOO_MANY: &str = "-ERR max number of clients reached\r\n";
+
+/// Counters of the accept loop.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub connected: AtomicUsize,
+    pub rejected: AtomicU64,
+    next_id: AtomicU64,
+}
+
+/// What every accept task needs.
+#[derive(Clone)]
+struct Door {
+    actor: Sender<Message>,
+    settings: Arc<SharedSettings>,
+    counters: Arc<Counters>,
+    /// Runtimes that connections are spread over.
+    threads: Arc<[Handle]>,
+}
+
+/// The listening sockets of the server.
+pub struct Listeners {
+    door: Door,
+    tcp: Vec<TcpListener>,
+    unix: Option<PathBuf>,
+}
+
+/// Starts the threads of `io-threads`: with 1, connections run beside the actor; with more, on
+/// threads of their own.
+pub fn io_threads(count: usize) -> io::Result<Arc<[Handle]>> {
+    if count <= 1 {
+        return Ok(Arc::new([Handle::current()]));
+    }
+    let mut handles = Vec::new();
+    for number in 1..count {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        handles.push(runtime.handle().clone());
+        let name = format!("ferrite-io-{number}");
+        std::thread::Builder::new().name(name).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    }
+    Ok(handles.into())
+}
+
+impl Listeners {
+    pub fn new(actor: Sender<Message>, settings: Arc<SharedSettings>, threads: Arc<[Handle]>) -> Listeners {
+        let door = Door { actor, settings, counters: Arc::default(), threads };
+        Listeners { door, tcp: Vec::new(), unix: None }
+    }
+
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.door.counters
+    }
+
+    /// Opens the TCP sockets of `bind` and `port`, closing those that were open.
+    ///
+    /// # Errors
+    /// The text for the log; no TCP socket is open then.
+    pub fn open_tcp(&mut self, config: &Settings) -> Result<(), String> {
+        for old in self.tcp.drain(..) {
+            // The accept task holds a second handle; shutting down frees the port at once.
+            let _ = SockRef::from(&old).shutdown(std::net::Shutdown::Both);
+        }
+        if config.port == 0 {
+            return Ok(());
+        }
+        for (address, optional) in config.bind.addresses() {
+            match bind_all(address, config.port, config.tcp_backlog) {
+                Ok(listeners) => {
+                    for listener in listeners {
+                        self.accept_tcp(listener).map_err(|e| e.to_string())?;
+                    }
+                }
+                Err(error) => {
+                    let harmless = optional
+                        && matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+                        || optional && error.raw_os_error() == Some(libc::EAFNOSUPPORT);
+                    tracing::warn!("Warning: Could not create server TCP listening socket {address}:{}: {}", config.port, os_text(&error));
+                    if !harmless {
+                        return Err(format!("Failed listening on port {} (tcp), aborting.", config.port));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept_tcp(&mut self, listener: TcpListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let task_side = tokio::net::TcpListener::from_std(listener.try_clone()?)?;
+        self.tcp.push(listener);
+        let door = self.door.clone();
+        tokio::spawn(async move {
+            loop {
+                match task_side.accept().await {
+                    Ok((stream, peer)) => {
+                        if let Ok(stream) = stream.into_std() {
+                            door.admit_tcp(stream, peer);
+                        }
+                    }
+                    // Shut down: the address is given up.
+                    Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return,
+                    Err(error) => pause_after(&error).await,
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Opens the unix socket. Its mode is right from the first moment.
+    ///
+    /// # Errors
+    /// The text for the log.
+    pub fn open_unix(&mut self, config: &Settings) -> Result<(), String> {
+        if config.unixsocket.is_empty() {
+            return Ok(());
+        }
+        let path = Path::new(&config.unixsocket);
+        let listener = bind_unix(path, config.unixsocketperm)
+            .map_err(|e| format!("Failed opening Unix socket: bind: {}", os_text(&e)))?;
+        let task_side = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::UnixListener::from_std(listener))
+            .map_err(|e| format!("Failed opening Unix socket: {}", os_text(&e)))?;
+        self.unix = Some(path.to_owned());
+        let (door, name) = (self.door.clone(), config.unixsocket.clone());
+        tokio::spawn(async move {
+            loop {
+                match task_side.accept().await {
+                    Ok((stream, _)) => {
+                        if let Ok(stream) = stream.into_std() {
+                            door.admit_unix(stream, &name);
+                        }
+                    }
+                    Err(error) => pause_after(&error).await,
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// Removes the unix socket's file.
+    pub fn close(&mut self) {
+        self.tcp.clear();
+        if let Some(path) = self.unix.take() {
+            tracing::info!("Removing the unix socket file.");
+            // Somebody may have removed it before.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Out of file descriptors, most likely: trying again at once would only burn time.
+async fn pause_after(error: &io::Error) {
+    tracing::warn!("Accepting client connection: {}", os_text(error));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// The system's words for an error, as Redis logs them.
+pub fn os_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+fn bind_all(address: &str, port: u16, backlog: u32) -> io::Result<Vec<TcpListener>> {
+    let targets: Vec<SocketAddr> = match address {
+        "*" => vec![SocketAddr::from(([0, 0, 0, 0], port))],
+        "::*" => vec![SocketAddr::from(([0u16; 8], port))],
+        name => (name, port).to_socket_addrs()?.collect(),
+    };
+    targets.into_iter().map(|target| bind_one(target, backlog)).collect()
+}
+
+fn bind_one(target: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+    if target.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&target.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Binds under another name, sets the mode there and moves it to its place, so that nobody can
+/// connect with the wrong rights.
+fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    if std::fs::symlink_metadata(path).is_ok() {
+        std::fs::remove_file(path)?;
+    }
+    if mode == 0 {
+        return UnixListener::bind(path);
+    }
+    crate::base::sys::with_umask(!mode & 0o777, || UnixListener::bind(path)).and_then(|listener| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        Ok(listener)
+    })
+}
+
+impl Door {
+    /// Lets a connection in, or says why not.
+    fn may_enter(&self, stream: &mut impl io::Write, loopback: bool) -> bool {
+        let refusal = if self.counters.connected.load(Ordering::Relaxed) >= self.settings.maxclients() as usize {
+            TOO_MANY
+        } else if self.settings.protected_mode() && !self.settings.password_required() && !loopback {
+            DENIED
+        } else {
+            return true;
+        };
+        // The peer may not even read it.
+        let _ = stream.write_all(refusal.as_bytes());
+        self.counters.rejected.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn conn(&self, addr: String, laddr: String, unix: bool, fd: i32) -> Arc<Conn> {
+        let id = self.counters.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        Arc::new(Conn::new(id, addr, laddr, unix, fd, !self.settings.password_required()))
+    }
+
+    fn admit_tcp(&self, mut stream: TcpStream, peer: SocketAddr) {
+        if !self.may_enter(&mut stream, is_loopback(peer.ip())) {
+            return;
+        }
+        let socket = SockRef::from(&stream);
+        // Both are wishes: the connection works without them.
+        let _ = socket.set_tcp_nodelay(true);
+        let keepalive = self.settings.tcp_keepalive_s();
+        if keepalive > 0 {
+            let _ = socket.set_tcp_keepalive(&keepalive_of(keepalive));
+        }
+        let laddr = stream.local_addr().map(|a| a.to_string()).unwrap_or_default();
+        let conn = self.conn(peer.to_string(), laddr, false, stream.as_raw_fd());
+        self.start(conn, move || tokio::net::TcpStream::from_std(stream));
+    }
+
+    fn admit_unix(&self, mut stream: UnixStream, path: &str) {
+        if !self.may_enter(&mut stream, true) {
+            return;
+        }
+        let place = format!("{path}:0");
+        let conn = self.conn(place.clone(), place, true, stream.as_raw_fd());
+        self.start(conn, move || tokio::net::UnixStream::from_std(stream));
+    }
+
+    fn start<S: super::socket::Socket + Sync>(
+        &self,
+        conn: Arc<Conn>,
+        make: impl FnOnce() -> io::Result<S> + Send + 'static,
+    ) {
+        let counters = self.counters.clone();
+        counters.connected.fetch_add(1, Ordering::Relaxed);
+        let (actor, settings) = (self.actor.clone(), self.settings.clone());
+        let thread = &self.threads[conn.id as usize % self.threads.len()];
+        thread.spawn(async move {
+            // Made here, so that it is registered with the runtime that it runs on.
+            if let Ok(socket) = make() {
+                task::run(socket, conn, actor, settings).await;
+            }
+            counters.connected.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => v4.is_loopback(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
+    }
+}
+
+/// Probes after `seconds` of silence, every third of that, given up after three: as Redis sets it.
+fn keepalive_of(seconds: u32) -> socket2::TcpKeepalive {
+    let interval = Duration::from_secs(u64::from(seconds / 3).max(1));
+    socket2::TcpKeepalive::new().with_time(Duration::from_secs(u64::from(seconds))).with_interval(interval).with_retries(3)
+}
