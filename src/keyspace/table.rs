@@ -20,7 +20,8 @@
 //!   hold it. A node is written only when its count and that of all nodes above it is 1 and the
 //!   table itself is borrowed mutably: then nobody else can come to it. The owner's load is
 //!   Acquire, releasing is Release: other threads' reads come before the owner's writes.
-//! - `T` is 8 bytes, aligned to 8 or less, and its own 8 bytes are not changed through `&T`.
+//! - `T` is 8 bytes, aligned to 8 or less, without padding, and its own 8 bytes are not changed
+//!   through `&T`: they may be read as tags (and the result thrown away).
 //! - [`Item`]'s functions and `T`'s drop do not panic, and do not use the table that they are called
 //!   from. Closures given to `scan`, `sample`, `Walk` and `find_or_insert_with` may panic: nothing
 //!   is half done when they run.
