@@ -103,13 +103,14 @@ fn each(n: usize, work: impl FnOnce()) -> f64 {
     start.elapsed().as_nanos() as f64 / n as f64
 }
 
-const PHASES: [&str; 6] = [
+const PHASES: [&str; 7] = [
     "insert",
     "lookup hit",
     "hit, batches of 16",
     "lookup miss",
     "iterate",
     "remove",
+    "remove, batches of 16",
 ];
 
 fn ours(n: usize) -> Vec<f64> {
@@ -159,10 +160,27 @@ fn ours(n: usize) -> Vec<f64> {
         let sum: u64 = table.iter().map(|tok| u64::from(tok.0.value[0])).sum();
         assert_eq!(sum, n as u64);
     }));
-    times.push(each(n, || {
-        for i in &orders[3] {
+    let (first, second) = orders[3].split_at(n / 2);
+    times.push(each(n / 2, || {
+        for i in first {
             let key = key(*i as usize);
             assert!(table.remove(hash(&key), &key, &seed).is_some());
+        }
+    }));
+    times.push(each(n / 2, || {
+        for part in second.chunks(16) {
+            batch.clear();
+            batch.extend(
+                part.iter()
+                    .map(|i| (hash(&key(*i as usize)), key(*i as usize))),
+            );
+            batch.iter().for_each(|(hash, _)| table.prefetch(*hash));
+            batch
+                .iter()
+                .for_each(|(hash, _)| table.prefetch_item(*hash));
+            for (hash, key) in &batch {
+                assert!(table.remove(*hash, key, &seed).is_some());
+            }
         }
     }));
     times
@@ -203,13 +221,15 @@ fn hashbrown(n: usize) -> Vec<f64> {
         let sum: u64 = table.iter().map(|tok| u64::from(tok.0.value[0])).sum();
         assert_eq!(sum, n as u64);
     }));
-    times.push(each(n, || {
-        for i in &orders[3] {
-            let key = key(*i as usize);
-            let found = table.find_entry(hash(&key), |tok| tok.0.key == key);
-            found.ok().expect("present").remove();
-        }
-    }));
+    for half in orders[3].chunks(n / 2) {
+        times.push(each(n / 2, || {
+            for i in half {
+                let key = key(*i as usize);
+                let found = table.find_entry(hash(&key), |tok| tok.0.key == key);
+                found.ok().expect("present").remove();
+            }
+        }));
+    }
     times
 }
 
