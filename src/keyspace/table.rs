@@ -20,7 +20,8 @@
 //!   hold it. A node is written only when its count and that of all nodes above it is 1 and the
 //!   table itself is borrowed mutably: then nobody else can come to it. The owner's load is
 //!   Acquire, releasing is Release: other threads' reads come before the owner's writes.
-//! - `T` is 8 bytes, aligned to 8 or less, and its own 8 bytes are not changed through `&T`.
+//! - `T` is 8 bytes, aligned to 8 or less, without padding, and its own 8 bytes are not changed
+//!   through `&T`: they may be read as tags (and the result thrown away).
 //! - [`Item`]'s functions and `T`'s drop do not panic, and do not use the table that they are called
 //!   from. Closures given to `scan`, `sample`, `Walk` and `find_or_insert_with` may panic: nothing
 //!   is half done when they run.
@@ -170,11 +171,11 @@ impl<T: Item> Table<T> {
     /// afterwards; whether the item is shared is its own business.
     pub fn get_mut(&mut self, hash: u64, key: &T::Key, _seed: &Seed) -> Option<&mut T> {
         unsafe {
-            let at = self.seg(hash)?.find(tag_of(hash), |item| item.is(key))?;
-            // Should the segment be copied, its order stays.
-            let root: *mut Node<T> = self.root.as_mut()?;
-            let seg = Path::new(root, &mut self.bytes, hash, 0).seg();
-            Some(&mut *seg.items().add(at))
+            let mut path = Path::new(self.root.as_mut()?, &mut self.bytes, hash);
+            let at = path.seg().find(tag_of(hash), |item| item.is(key))?;
+            path.own(0);
+            // Should the segment have been copied, its order has stayed.
+            Some(&mut *path.seg().items().add(at))
         }
     }
 
@@ -191,8 +192,9 @@ impl<T: Item> Table<T> {
         unsafe {
             match self.root.as_mut() {
                 Some(root) => {
-                    let seg = Path::new(root, &mut self.bytes, hash, 1).make_room(seed);
-                    seg.push(tag_of(hash), item);
+                    let mut path = Path::new(root, &mut self.bytes, hash);
+                    path.own(1);
+                    path.make_room(seed).push(tag_of(hash), item);
                 }
                 None => {
                     self.plant(hash, item);
@@ -216,12 +218,13 @@ impl<T: Item> Table<T> {
                 self.len += 1;
                 return (&mut *place, true);
             };
-            let mut path = Path::new(root, &mut self.bytes, hash, 1);
-            let seg = path.seg();
-            if let Some(at) = seg.find(tag_of(hash), |item| item.is(key)) {
-                return (&mut *seg.items().add(at), false);
+            let mut path = Path::new(root, &mut self.bytes, hash);
+            if let Some(at) = path.seg().find(tag_of(hash), |item| item.is(key)) {
+                path.own(0);
+                return (&mut *path.seg().items().add(at), false);
             }
             let item = make();
+            path.own(1);
             let seg = path.make_room(seed);
             let at = seg.push(tag_of(hash), item);
             self.len += 1;
@@ -243,9 +246,9 @@ impl<T: Item> Table<T> {
     /// Takes the item of this key out.
     pub fn remove(&mut self, hash: u64, key: &T::Key, _seed: &Seed) -> Option<T> {
         unsafe {
-            let at = self.seg(hash)?.find(tag_of(hash), |item| item.is(key))?;
-            let root: *mut Node<T> = self.root.as_mut()?;
-            let mut path = Path::new(root, &mut self.bytes, hash, 0);
+            let mut path = Path::new(self.root.as_mut()?, &mut self.bytes, hash);
+            let at = path.seg().find(tag_of(hash), |item| item.is(key))?;
+            path.own(0);
             let item = path.seg().swap_remove(at);
             path.tighten();
             self.len -= 1;

@@ -1,5 +1,7 @@
 //! Changing a table: the way down that copies what is shared, splitting and merging segments.
 
+use std::mem::MaybeUninit;
+
 use crate::base::hash::Seed;
 
 use super::node::{DIR_BITS, MAX_DEPTH, Node, SPLIT_CLASS, Seg, cap_of, class_for, dir_size};
@@ -9,62 +11,98 @@ use super::{Item, slot_of};
 /// so that some twenty removals lie between a split and a merge.
 const MERGE: usize = 19;
 
-/// The way to a segment, all of it unshared, and what is changed along it.
+/// The way to a segment, and what is changed along it once it is [owned](Path::own).
 ///
 /// Pointers lead to the table's own field and into nodes; nothing else of the table is borrowed, and
 /// nobody may come to the table by another way as long as the path is in use.
 pub(super) struct Path<'a, T> {
     /// The slots that hold the nodes, root first: level `n` lies in the Dir of level `n - 1`.
-    slots: [*mut Node<T>; (MAX_DEPTH / DIR_BITS) as usize + 1],
+    slots: [MaybeUninit<*mut Node<T>>; (MAX_DEPTH / DIR_BITS) as usize + 1],
     /// The level of the segment.
     level: usize,
+    /// Some node on the way has other holders.
+    shared: bool,
     hash: u64,
     /// The table's count of bytes.
     bytes: &'a mut usize,
 }
 
 impl<'a, T: Item> Path<'a, T> {
-    /// Walks down to the segment of `hash` and copies what is shared on the way. A copied segment
-    /// gets room for `room` more items, if it may grow.
+    /// Walks down to the segment of `hash`.
     ///
     /// # Safety
     /// `root` is the root slot of a table that the caller has borrowed mutably for as long as the path
     /// is in use.
-    pub unsafe fn new(root: *mut Node<T>, bytes: &'a mut usize, hash: u64, room: usize) -> Self {
-        let mut slot = root;
+    #[inline]
+    pub unsafe fn new(root: *mut Node<T>, bytes: &'a mut usize, hash: u64) -> Self {
+        let slots = [MaybeUninit::uninit(); _];
         let mut path = Path {
-            slots: [slot; _],
+            slots,
             level: 0,
+            shared: false,
             hash,
             bytes,
         };
+        let mut slot = root;
         loop {
-            path.slots[path.level] = slot;
-            // Safe: the nodes above are unshared, so the slot is ours to read and write.
+            path.slots[path.level].write(slot);
+            // Safe: a node lives as long as those above it, and the root does.
             unsafe {
                 let node = *slot;
+                path.shared |= !node.is_unique();
                 let bits = node.bits();
                 if bits == 0 {
-                    if !node.is_unique() {
-                        path.copy_seg(room);
-                    }
                     return path;
                 }
-                if !node.is_unique() {
-                    *slot = node.copy_dir();
-                    node.release();
-                }
-                slot = (*slot).child(slot_of(hash, path.level, bits));
+                slot = node.child(slot_of(hash, path.level, bits));
             }
             path.level += 1;
         }
     }
 
+    /// The slot of a level up to the segment's.
+    #[inline]
+    fn slot(&self, level: usize) -> *mut Node<T> {
+        assert!(level <= self.level);
+        // All up to there have been written.
+        unsafe { self.slots[level].assume_init() }
+    }
+
+    /// Copies what is shared on the way, so that all of it may be written. A copied segment gets
+    /// room for `room` more items, if it may grow.
+    ///
     /// # Safety
     /// As for all that follows: nothing but this path has changed the table meanwhile.
     #[inline]
+    pub unsafe fn own(&mut self, room: usize) {
+        if self.shared {
+            unsafe { self.copy_shared(room) };
+        }
+    }
+
+    #[cold]
+    unsafe fn copy_shared(&mut self, room: usize) {
+        unsafe {
+            for level in 0..self.level {
+                let slot = self.slot(level);
+                let node = *slot;
+                if !node.is_unique() {
+                    *slot = node.copy_dir();
+                    node.release();
+                }
+                let child = (*slot).child(slot_of(self.hash, level, node.bits()));
+                self.slots[level + 1].write(child);
+            }
+            if !self.seg().node().is_unique() {
+                self.copy_seg(room);
+            }
+            self.shared = false;
+        }
+    }
+
+    #[inline]
     pub unsafe fn seg(&self) -> Seg<T> {
-        unsafe { (*self.slots[self.level]).seg() }
+        unsafe { (*self.slot(self.level)).seg() }
     }
 
     fn resized(&mut self, before: usize, after: usize) {
@@ -72,7 +110,6 @@ impl<'a, T: Item> Path<'a, T> {
     }
 
     /// Replaces the shared segment at the end by a copy.
-    #[cold]
     unsafe fn copy_seg(&mut self, room: usize) {
         unsafe {
             let old = self.seg();
@@ -93,10 +130,10 @@ impl<'a, T: Item> Path<'a, T> {
     unsafe fn set_run(&mut self, hash: u64, seg: Seg<T>) {
         unsafe {
             let Some(above) = self.level.checked_sub(1) else {
-                *self.slots[0] = seg.node();
+                *self.slot(0) = seg.node();
                 return;
             };
-            let dir = *self.slots[above];
+            let dir = *self.slot(above);
             let free = above as u32 * DIR_BITS + dir.bits() - seg.depth();
             let start = slot_of(hash, above, dir.bits()) >> free << free;
             for at in start..start + (1 << free) {
@@ -167,7 +204,7 @@ impl<'a, T: Item> Path<'a, T> {
     unsafe fn add_bit(&mut self, depth: u32) {
         unsafe {
             if let Some(above) = self.level.checked_sub(1) {
-                let dir = *self.slots[above];
+                let dir = *self.slot(above);
                 if depth < above as u32 * DIR_BITS + dir.bits() {
                     return;
                 }
@@ -184,12 +221,12 @@ impl<'a, T: Item> Path<'a, T> {
             // The root was a segment, or the Dir above is full: another level.
             let dir = Node::new_dir(1);
             *self.bytes += dir_size(1);
-            let old = *self.slots[self.level];
+            let old = *self.slot(self.level);
             dir.child(0).write(old);
             dir.child(1).write(old);
-            *self.slots[self.level] = dir;
+            *self.slot(self.level) = dir;
             self.level += 1;
-            self.slots[self.level] = dir.child(slot_of(self.hash, self.level - 1, 1));
+            self.slots[self.level].write(dir.child(slot_of(self.hash, self.level - 1, 1)));
         }
     }
 
@@ -197,11 +234,11 @@ impl<'a, T: Item> Path<'a, T> {
     unsafe fn replace_dir(&mut self, new: Node<T>) {
         unsafe {
             let above = self.level - 1;
-            let old = *self.slots[above];
+            let old = *self.slot(above);
             self.resized(dir_size(old.bits()), dir_size(new.bits()));
             old.free_dir();
-            *self.slots[above] = new;
-            self.slots[self.level] = new.child(slot_of(self.hash, above, new.bits()));
+            *self.slot(above) = new;
+            self.slots[self.level].write(new.child(slot_of(self.hash, above, new.bits())));
         }
     }
 
@@ -232,7 +269,7 @@ impl<'a, T: Item> Path<'a, T> {
                 return false;
             }
             // A segment has consumed at least one bit of its Dir, so its sibling lies there too.
-            let dir = *self.slots[above];
+            let dir = *self.slot(above);
             let sibling_slot = slot_of(self.hash ^ 1 << (64 - depth), above, dir.bits());
             let Some(sibling) = (*dir.child(sibling_slot)).as_seg() else {
                 return false;
@@ -253,7 +290,7 @@ impl<'a, T: Item> Path<'a, T> {
                 // Nothing else is in this Dir.
                 *self.bytes -= dir_size(dir.bits());
                 dir.free_dir();
-                *self.slots[above] = both.node();
+                *self.slot(above) = both.node();
                 self.level = above;
             } else {
                 self.set_run(self.hash, both);
@@ -267,7 +304,7 @@ impl<'a, T: Item> Path<'a, T> {
     unsafe fn halve(&mut self) {
         unsafe {
             loop {
-                let dir = *self.slots[self.level - 1];
+                let dir = *self.slot(self.level - 1);
                 let bits = dir.bits() - 1;
                 if bits == 0
                     || (0..1 << bits).any(|at| *dir.child(2 * at) != *dir.child(2 * at + 1))

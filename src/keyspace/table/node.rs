@@ -22,6 +22,10 @@ pub(super) const DIR_BITS: u32 = 6;
 pub(super) const MAX_DEPTH: u32 = 48;
 /// The class of segment that is split when it is full: 56 items in 512 bytes.
 pub(super) const SPLIT_CLASS: u8 = 17;
+/// A cache line: the header and all tags of a segment that is to be split when full.
+const LINE: usize = 64;
+/// Classes of at least one line, whose tags lie in that line.
+const LINE_CLASSES: std::ops::RangeInclusive<u8> = 5..=SPLIT_CLASS;
 /// References that one node can have; beyond it something is badly wrong.
 const MAX_REFS: u32 = u32::MAX / 2;
 
@@ -69,6 +73,7 @@ const fn classes() -> [Class; CLASSES] {
         i += 1;
     }
     assert!(table[SPLIT_CLASS as usize].cap == 56 && table[SPLIT_CLASS as usize].size == 512);
+    assert!(table[*LINE_CLASSES.start() as usize].size as usize == LINE);
     assert!(table[CLASSES - 1].cap == u16::MAX && table[CLASSES - 2].cap < u16::MAX);
     table
 }
@@ -281,13 +286,9 @@ impl<T> Seg<T> {
             depth: depth as u8,
         };
         let start = allocate(of.size as usize, header);
-        // Tags are read in groups, beyond the length too: they must hold something.
-        unsafe {
-            start
-                .as_ptr()
-                .add(HEADER)
-                .write_bytes(0, of.items_at as usize - HEADER)
-        };
+        // Tags are read beyond the length too, to the end of the line: there must be something.
+        let read = (of.items_at as usize).max(LINE).min(of.size as usize);
+        unsafe { start.as_ptr().add(HEADER).write_bytes(0, read - HEADER) };
         Seg(start, PhantomData)
     }
 
@@ -361,31 +362,48 @@ impl<T> Seg<T> {
     }
 
     /// The position of the item with this tag that `is` says yes to.
+    ///
+    /// Without a branch that depends on the segment until the tags are compared: a wrong guess there
+    /// would wait for the cache miss, and so keep the processor from the next lookups.
     #[inline]
     pub unsafe fn find(self, tag: u8, mut is: impl FnMut(&T) -> bool) -> Option<usize> {
         unsafe {
-            let len = self.len();
-            let (tags, items) = (self.tags(), self.items());
-            let mut from = 0;
-            while from < len {
-                // Tags are padded to 8, so that more than 8 remaining means that 16 can be read.
-                let rest = len - from;
-                let mut hits = if rest > 8 {
-                    match_16(tags.add(from), tag)
-                } else {
-                    match_8(tags.add(from), tag)
-                };
-                if rest < 16 {
-                    hits &= (1 << rest) - 1;
+            if !LINE_CLASSES.contains(&self.class()) {
+                return self.find_by_groups(tag, is);
+            }
+            let tags = self.tags();
+            let mut hits = u64::from(match_16(tags, tag))
+                | u64::from(match_16(tags.add(16), tag)) << 16
+                | u64::from(match_16(tags.add(32), tag)) << 32
+                | u64::from(match_8(tags.add(48), tag)) << 48;
+            hits &= (1 << self.len()) - 1;
+            let items = self.items();
+            while hits != 0 {
+                let at = hits.trailing_zeros() as usize;
+                if is(&*items.add(at)) {
+                    return Some(at);
                 }
+                hits &= hits - 1;
+            }
+            None
+        }
+    }
+
+    /// The same for segments of few items, and for those of many that agree in 48 bits.
+    unsafe fn find_by_groups(self, tag: u8, mut is: impl FnMut(&T) -> bool) -> Option<usize> {
+        unsafe {
+            let len = self.len();
+            let items = self.items();
+            for from in (0..len).step_by(8) {
+                // Tags are padded to 8.
+                let mut hits = match_8(self.tags().add(from), tag) & 0xff;
                 while hits != 0 {
                     let at = from + hits.trailing_zeros() as usize;
-                    if is(&*items.add(at)) {
+                    if at < len && is(&*items.add(at)) {
                         return Some(at);
                     }
                     hits &= hits - 1;
                 }
-                from += 16;
             }
             None
         }

@@ -41,6 +41,7 @@ impl<T: Item> Table<T> {
         let Some((seg, next)) = self.seg_at(cursor & ((1 << MAX_DEPTH) - 1)) else {
             return 0;
         };
+        unsafe { seg.prefetch_items() };
         unsafe { seg.slice() }.iter().for_each(visit);
         next
     }
@@ -136,6 +137,7 @@ impl<'a, T: Item> Iterator for Iter<'a, T> {
             }
             let (seg, next) = self.table.seg_at(self.prefix?)?;
             self.prefix = (next != 0).then_some(next);
+            unsafe { seg.prefetch_items() };
             self.items = unsafe { seg.slice() }.iter();
         }
     }

@@ -31,6 +31,7 @@ impl<T: Item> Walk<T> {
             unsafe {
                 if let Some(seg) = node.as_seg() {
                     // Should this panic, the segment is still on the stack and will be released.
+                    seg.prefetch_items();
                     seg.slice().iter().for_each(&mut *visit);
                     self.stack.pop();
                     node.release();
