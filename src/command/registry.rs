@@ -10,7 +10,10 @@ use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
 /// The tables of the families, one line each.
-const TABLES: &[&[Spec]] = &[introspect::TABLE];
+#[rustfmt::skip]
+const TABLES: &[&[Spec]] = &[
+    introspect::TABLE,
+];
 
 /// A command or sub-command with what is derived from its row once and for all.
 pub struct Command {
