@@ -3,6 +3,7 @@
 //! [`all`] is the same for the whole process and never changes. What a server calls its commands (`rename-command`) and
 //! which of them it has (Sentinel) is in its own [`Names`].
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use super::introspect;
@@ -30,6 +31,12 @@ pub struct Command {
     pub categories: Categories,
     /// Ids of the sub-commands: `subs.0..subs.1`.
     subs: (u16, u16),
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.full_name)
+    }
 }
 
 impl Command {
@@ -99,7 +106,7 @@ pub fn commands() -> impl Iterator<Item = &'static Command> {
 }
 
 /// Why a call names no command.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum Unknown {
     Command,
     /// The container is there, and has no such sub-command.
@@ -184,7 +191,7 @@ impl Names {
     /// The command that a call reaches: the sub-command, if the first argument names a container and there is a second.
     /// `args` hold at least the name.
     #[inline]
-    pub fn find(&self, args: &dyn Args) -> Result<&'static Command, Unknown> {
+    pub fn find<A: Args + ?Sized>(&self, args: &A) -> Result<&'static Command, Unknown> {
         let command = self.lookup(args.arg(0)).ok_or(Unknown::Command)?;
         if !command.spec.is_container() || args.len() < 2 {
             return Ok(command);
