@@ -118,7 +118,7 @@ pub static TABLE: &[Spec] = &[Spec {
 
 fn command(ctx: &mut Ctx<'_>) -> Outcome {
     let names = &ctx.core.commands;
-    ctx.out.array(names.iter().len());
+    ctx.out.array(names.len());
     for command in names.iter() {
         docs::info(ctx.out, command);
     }
@@ -126,7 +126,7 @@ fn command(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 fn command_count(ctx: &mut Ctx<'_>) -> Outcome {
-    ctx.out.count(ctx.core.commands.iter().len());
+    ctx.out.count(ctx.core.commands.len());
     Ok(())
 }
 

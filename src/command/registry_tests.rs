@@ -49,7 +49,11 @@ fn reference() -> BTreeMap<String, Value> {
 /// The arguments of the reference without those that came after Redis 8.4.
 fn known_arguments(args: &Value, keep_young: bool) -> Value {
     let args = args.as_array().cloned().unwrap_or_default();
-    let known = |arg: &Value| keep_young || arg["since"].as_str().is_none_or(|since| !young(since));
+    // AGGREGATE COUNT, of Redis 8.8, has no release in the reference.
+    let count = |arg: &Value| arg["type"] == "pure-token" && arg["token"] == "COUNT";
+    let known = |arg: &Value| {
+        keep_young || arg["since"].as_str().is_none_or(|since| !young(since)) && !count(arg)
+    };
     let inner = |mut arg: Value| {
         if let Some(inner) = arg.get("arguments") {
             arg["arguments"] = known_arguments(inner, keep_young);
@@ -256,7 +260,6 @@ fn rows_are_complete_and_unique() {
         let (spec, name) = (command.spec, &command.full_name);
         assert!(seen.insert(name.clone()), "{name} stands twice");
         assert_eq!(*name, name.to_ascii_lowercase());
-        assert!(spec.name.len() < 32, "{name} is too long for the look-up");
         assert_eq!(
             spec.has_handler(),
             !spec.is_container() || spec.name == "command",
@@ -313,7 +316,7 @@ fn ids_are_dense() {
 #[test]
 fn names_are_found_in_any_case() {
     let names = Names::default();
-    assert_eq!(names.iter().len(), commands().count());
+    assert_eq!(names.len(), commands().count());
     for command in commands() {
         let name = command.spec.name;
         for form in [name.to_owned(), name.to_ascii_uppercase()] {
@@ -340,6 +343,30 @@ fn names_are_found_in_any_case() {
         assert!(names.lookup(sub.full_name.as_bytes()).is_none());
     }
     assert!(names.lookup(b"").is_none());
+    assert_eq!(names.iter().count(), names.len());
+}
+
+#[test]
+fn folding_is_lower_case_of_ascii_letters() {
+    for byte in 0..=255u8 {
+        let word = u64::from_le_bytes([byte, b'Z', 0, 255, byte, b'a', b'@', b'[']);
+        assert_eq!(
+            lower(word).to_le_bytes(),
+            word.to_le_bytes().map(|b| b.to_ascii_lowercase())
+        );
+    }
+    let folded = |name: &[u8]| fold(name).expect("short");
+    let name = b"ZRANGEBYSCORE-AB";
+    for len in 0..=16 {
+        assert!(folded(&name[..len]) == folded(&name[..len].to_ascii_lowercase()));
+        for at in 0..len {
+            let mut other = name[..len].to_vec();
+            other[at] ^= 1;
+            assert!(folded(&name[..len]) != folded(&other), "{len} {at}");
+        }
+    }
+    assert!(fold(b"ZRANGEBYSCORE-ABC").is_none());
+    assert!(folded(b"") != folded(b"\0") && folded(b"ab") != folded(b"abb"));
 }
 
 #[test]
@@ -384,7 +411,7 @@ fn commands_are_renamed_and_taken_away() {
     );
     assert_eq!(names.rename(b"cmds", b""), Ok(()));
     assert!(names.lookup(b"cmds").is_none());
-    assert_eq!(names.iter().len(), commands().count() - 1);
+    assert_eq!(names.len(), commands().count() - 1);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! A row says each fact once. What Redis derives (`movablekeys`, the first/last/step triple, the ACL categories that
 //! belong to flags) is derived here as well and never written into a row.
 
+use std::fmt;
+
 use bitflags::bitflags;
 
 use super::ctx::{Ctx, Outcome};
@@ -64,6 +66,12 @@ pub struct Spec {
     pub syntax: &'static str,
     pub run: Handler,
     pub subs: &'static [Spec],
+}
+
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
 }
 
 impl Spec {
