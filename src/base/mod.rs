@@ -3,3 +3,5 @@
 pub mod atomic_replace;
 pub mod glob;
 pub mod memsize;
+pub mod process;
+pub mod sys;
