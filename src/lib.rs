@@ -10,3 +10,4 @@ pub mod log;
 pub mod net;
 pub mod resp;
 pub mod value;
+pub mod logging;

@@ -11,3 +11,5 @@ pub mod memsize;
 pub mod num;
 pub mod rng;
 pub mod words;
+pub mod process;
+pub mod sys;

@@ -164,7 +164,7 @@ directives! {
     loading_process_events_interval_bytes: u64 = "524288", Int(0, I64), MUTABLE.hidden();
     locale_collate: String = "", Text(check::any), MUTABLE.inert(NOT_HERE);
     log_format: LogFormat = "redis", Enum(LogFormat::NAMES), MUTABLE.action(Action::Logging);
-    log_timestamp_format: LogTimestampFormat = "legacy", Enum(LogTimestampFormat::NAMES), MUTABLE.valkey().inert(NOT_HERE);
+    log_timestamp_format: LogTimestampFormat = "legacy", Enum(LogTimestampFormat::NAMES), MUTABLE.valkey().action(Action::Logging);
     logfile: String = "", Text(check::any), IMMUTABLE;
     loglevel: LogLevel = "notice", Enum(LogLevel::NAMES), MUTABLE.action(Action::Logging);
     lookahead: u64 = "16", Int(0, I64), MUTABLE.inert(NOT_HERE);

@@ -1,0 +1,215 @@
+//! The operating system calls that the standard library does not offer. One of the few modules that may use `unsafe`:
+//! every function here is a thin, safe wrapper of one C call, with the reason why the call is sound beside it.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::mem::MaybeUninit;
+
+/// Local time, broken down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LocalTime {
+    pub year: i32,
+    /// 1..=12
+    pub month: u32,
+    pub day: u32,
+    pub hour: u32,
+    pub minute: u32,
+    pub second: u32,
+    /// East of Greenwich.
+    pub offset_s: i64,
+}
+
+/// Seconds since 1970 in the zone of this machine; 1970 itself if the C library cannot tell.
+pub fn local_time(unix_seconds: i64) -> LocalTime {
+    let mut broken = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are to live values of the right type; `localtime_r` keeps neither.
+    let done = unsafe { libc::localtime_r(&unix_seconds, broken.as_mut_ptr()) };
+    if done.is_null() {
+        return LocalTime {
+            year: 1970,
+            month: 1,
+            day: 1,
+            hour: 0,
+            minute: 0,
+            second: 0,
+            offset_s: 0,
+        };
+    }
+    // SAFETY: it was zeroed, which is a valid `tm`, and then filled.
+    let broken = unsafe { broken.assume_init() };
+    LocalTime {
+        year: broken.tm_year + 1900,
+        month: broken.tm_mon as u32 + 1,
+        day: broken.tm_mday as u32,
+        hour: broken.tm_hour as u32,
+        minute: broken.tm_min as u32,
+        second: broken.tm_sec as u32,
+        offset_s: broken.tm_gmtoff,
+    }
+}
+
+/// The limit of open files: `(soft, hard)`.
+pub fn open_files_limit() -> io::Result<(u64, u64)> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a live `rlimit`, which the call fills.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    if failed != 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok((limit.rlim_cur, limit.rlim_max))
+    }
+}
+
+/// Sets both limits of open files to `files`, or only the soft one if `files` is below the hard one.
+pub fn set_open_files_limit(files: u64) -> io::Result<()> {
+    let (_, hard) = open_files_limit()?;
+    let limit = libc::rlimit {
+        rlim_cur: files,
+        rlim_max: hard.max(files),
+    };
+    // SAFETY: the pointer is to a live `rlimit`, which the call only reads.
+    let failed = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    if failed != 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Sets the mask of modes for new files and returns the former one. It belongs to the whole process.
+pub fn umask(mask: u32) -> u32 {
+    // SAFETY: takes and returns a number and cannot fail.
+    unsafe { libc::umask(mask as libc::mode_t) as u32 }
+}
+
+/// Sends a signal to a process; signal 0 only asks whether it exists.
+pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: takes numbers only.
+    let failed = unsafe { libc::kill(pid, signal) };
+    if failed != 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// The user that this process acts as.
+pub fn effective_user() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// Whether this process may write to `path` (a file or a directory).
+pub fn may_write(path: &CStr) -> bool {
+    // SAFETY: the string is terminated and lives through the call.
+    unsafe { libc::access(path.as_ptr(), libc::W_OK) == 0 }
+}
+
+/// Asks the kernel to give this process no transparent huge pages.
+pub fn disable_huge_pages() -> io::Result<()> {
+    let (on, none): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: this option takes numbers only.
+    let failed = unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, on, none, none, none) };
+    if failed != 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Leaves the terminal: the parent ends, the child goes on in its own session with `/dev/null` for its standard streams.
+/// Must be called while the process has a single thread, which the kernel is asked for.
+pub fn fork_to_background() -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other(
+            "daemonize must come before the first thread",
+        ));
+    }
+    // SAFETY: there is a single thread, so the child owns every lock and all memory in a consistent state.
+    match unsafe { libc::fork() } {
+        -1 => return Err(io::Error::last_os_error()),
+        0 => {}
+        // SAFETY: `_exit` ends the parent at once, without the clean-up that now belongs to the child.
+        _ => unsafe { libc::_exit(0) },
+    }
+    // SAFETY: takes nothing; fails only for a group leader, which a fresh child is not.
+    unsafe { libc::setsid() };
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    for stream in 0..=2 {
+        // SAFETY: `null` is open and the standard streams may be replaced at any time.
+        let failed = unsafe { libc::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), stream) };
+        if failed == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Opens the connection to syslog. The name lives as long as the process, because the C library keeps its address.
+pub fn open_syslog(ident: &str, facility: i32) {
+    let ident = CString::new(ident.replace('\0', "")).unwrap_or_default();
+    let ident: &'static CStr = Box::leak(ident.into_boxed_c_str());
+    // SAFETY: the string is terminated and is never freed.
+    unsafe {
+        libc::openlog(
+            ident.as_ptr(),
+            libc::LOG_PID | libc::LOG_NDELAY | libc::LOG_NOWAIT,
+            facility,
+        )
+    };
+}
+
+/// One message to syslog.
+pub fn syslog(priority: i32, message: &str) {
+    let message = CString::new(message.replace('\0', " ")).unwrap_or_default();
+    // SAFETY: the format takes exactly one string, which is terminated and lives through the call.
+    unsafe { libc::syslog(priority, c"%s".as_ptr(), message.as_ptr()) };
+}
+
+/// Stops this process until somebody continues it: how upstart is told that a service is ready.
+pub fn stop_self() {
+    // SAFETY: takes a number only.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_time_agrees_with_its_offset() {
+        let time = local_time(1_700_000_000);
+        // 2023-11-14 22:13:20 UTC; the date may differ by a day, seconds of a minute never do in today's zones.
+        let minutes = i64::from(time.hour * 60 + time.minute);
+        assert_eq!(
+            (minutes - time.offset_s / 60 - (22 * 60 + 13)).rem_euclid(24 * 60),
+            0
+        );
+        assert_eq!((time.year, time.month, time.second), (2023, 11, 20));
+    }
+
+    #[test]
+    fn open_files_limit_can_be_set_to_itself() {
+        let (soft, hard) = open_files_limit().unwrap();
+        assert!(soft <= hard && soft > 0);
+        set_open_files_limit(soft).unwrap();
+        assert_eq!(open_files_limit().unwrap(), (soft, hard));
+    }
+
+    #[test]
+    fn processes_and_rights() {
+        assert!(kill(std::process::id() as i32, 0).is_ok());
+        assert!(kill(i32::MAX, 0).is_err());
+        assert!(may_write(c"/tmp"));
+        assert!(!may_write(c"/nonexistent"));
+        // Many threads run here, so going to the background must be refused.
+        assert!(fork_to_background().is_err());
+    }
+}
