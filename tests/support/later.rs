@@ -75,6 +75,7 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
     ("BLPOP", "blocking commands are not built yet"),
     ("BRPOP", "blocking commands are not built yet"),
     ("BLMOVE", "blocking commands are not built yet"),
+    ("BLMOVEM", "blocking commands are not built yet"),
     ("BLMPOP", "blocking commands are not built yet"),
     ("BRPOPLPUSH", "blocking commands are not built yet"),
     ("BZPOPMIN", "blocking commands are not built yet"),
