@@ -11,7 +11,7 @@ fail() {
 ferrite_bin() {
   local bin=${FERRITE_BIN:-${CARGO_TARGET_DIR:-$root/target}/release/ferrite}
   [[ -x $bin ]] || fail "no server binary at $bin: run 'cargo build --release', or set FERRITE_BIN"
-  realpath "$bin"
+  echo "$(cd "$(dirname "$bin")" && pwd)/$(basename "$bin")"
 }
 
 # Runs as root, through sudo where we are not root.
