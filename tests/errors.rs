@@ -1,0 +1,343 @@
+//! Error replies are those that clients know: every recorded case is sent, and the reply compared byte for byte.
+//!
+//! A case needs a state: a list of commands, or a sentence that `prepare` knows how to bring about. Where the
+//! observed servers differ, any of their replies will do.
+
+mod support;
+
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use support::later::is_later;
+use support::{Client, Server, Value, reference, words};
+
+/// Whole categories whose feature does not exist yet.
+const LATER_CATEGORIES: &[(&str, &str)] = &[
+    ("stream", "streams are not built yet"),
+    ("multi", "transactions are not built yet"),
+    ("script", "scripts are not built yet"),
+    ("dump", "DUMP and RESTORE come with persistence"),
+    ("migrate", "MIGRATE comes with persistence"),
+    ("noperm", "access control lists are not built yet"),
+    ("readonly-replica", "replication is not built yet"),
+    ("failover", "replication is not built yet"),
+    ("noreplicas", "replication is not built yet"),
+    ("masterdown", "replication is not built yet"),
+    ("misconf", "persistence is not built yet"),
+    ("busy", "scripts are not built yet"),
+    ("loading", "persistence is not built yet"),
+    ("persistence", "persistence is not built yet"),
+    ("shutdown", "failing saves need persistence"),
+    ("subscribe-mode", "publish/subscribe is not built yet"),
+    ("cluster", "cluster mode is not built yet"),
+    ("sentinel", "Sentinel is not built yet"),
+];
+
+/// Single cases that say nothing about this server.
+const NOT_APPLICABLE: &[(&str, &str)] = &[
+    ("syntax-125", "the reply holds the time of the recording"),
+    (
+        "protocol-005",
+        "the recorded server waits for a million arguments; ours may refuse",
+    ),
+    (
+        "client-002",
+        "the second step of client-001, which checks both",
+    ),
+    ("maxclients-002", "cluster mode is not built yet"),
+    ("auth-022", "access control lists are not built yet"),
+];
+
+/// Bytes for the cases whose request is described in words.
+fn raw_request(id: &str) -> Option<Vec<u8>> {
+    let long = "1".repeat(70_000);
+    Some(match id {
+        "protocol-001" => b"*2\r\n$3\r\nGET\r\n$1048577\r\n".to_vec(),
+        "protocol-002" => b"*abc\r\n".to_vec(),
+        "protocol-003" => b"*-1\r\n*1\r\n$4\r\nPING\r\n".to_vec(),
+        "protocol-004" => b"*0\r\n*1\r\n$4\r\nPING\r\n".to_vec(),
+        "protocol-006" => b"*2147483648\r\n".to_vec(),
+        "protocol-007" => b"*1\r\n:3\r\n".to_vec(),
+        "protocol-008" => b"*1\r\nGET\r\n".to_vec(),
+        "protocol-009" => b"*1\r\n$abc\r\n".to_vec(),
+        "protocol-010" => b"*1\r\n$-1\r\n".to_vec(),
+        "protocol-011" => b"*1\r\n$536870913\r\n".to_vec(),
+        "protocol-012" => format!("*1\r\n${long}").into_bytes(),
+        "protocol-013" => format!("*{long}").into_bytes(),
+        "protocol-014" => b"SET k \"abc\r\n".to_vec(),
+        "protocol-015" => b"SET k 'abc\r\n".to_vec(),
+        "protocol-016" => b"SET k \"abc\"def\r\n".to_vec(),
+        "protocol-017" => long.into_bytes(),
+        "protocol-018" => b"PING\r\n".to_vec(),
+        "protocol-019" => b"ping\n".to_vec(),
+        "protocol-020" => b"\r\nPING\r\n".to_vec(),
+        "protocol-021" => b"SET k \"\\x41\\n\"\r\nGET k\r\n".to_vec(),
+        "protocol-022" => b"*1\r\n$4\r\nPINGXX*1\r\n$4\r\nPING\r\n".to_vec(),
+        "protocol-023" => b"*2\r\n$4\r\nECHOxx$2\r\nhixx".to_vec(),
+        "protocol-024" => b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        "protocol-025" => b"POST / HTTP/1.1\r\n\r\n".to_vec(),
+        "protocol-026" => b"Host: x\r\n".to_vec(),
+        "auth-020" => b"*100\r\n".to_vec(),
+        "auth-021" => b"*2\r\n$3\r\nGET\r\n$20000\r\n".to_vec(),
+        _ => return None,
+    })
+}
+
+/// A case as the file has it.
+struct Case {
+    id: String,
+    category: String,
+    commands_before: Vec<String>,
+    state: Option<String>,
+    request: String,
+    replies: Vec<String>,
+}
+
+fn cases() -> Vec<Case> {
+    let file = reference("errors.json");
+    let text = |value: &Json| value.as_str().expect("a string").to_string();
+    let list = file["cases"].as_array().expect("cases");
+    list.iter()
+        .map(|case| Case {
+            id: text(&case["id"]),
+            category: text(&case["category"]),
+            commands_before: case["pre"]
+                .as_array()
+                .map(|commands| commands.iter().map(text).collect())
+                .unwrap_or_default(),
+            state: case["pre"].as_str().map(str::to_string),
+            request: text(&case["request"]),
+            replies: ["reply", "reply_7.2.6", "reply_8.2.3"]
+                .iter()
+                .filter_map(|name| case.get(*name).map(text))
+                .collect(),
+        })
+        .collect()
+}
+
+/// The reason for leaving a case out.
+fn skip_reason(case: &Case) -> Option<&'static str> {
+    let single = NOT_APPLICABLE.iter().find(|(id, _)| *id == case.id);
+    let category = LATER_CATEGORIES
+        .iter()
+        .find(|(name, _)| *name == case.category);
+    if let Some((_, reason)) = single.or(category) {
+        return Some(reason);
+    }
+    let lines = case.commands_before.iter().chain([&case.request]);
+    lines.filter_map(|line| is_later(line)).next()
+}
+
+/// Connections that hold a state beside the one that sends the request.
+type Others = Vec<Client>;
+
+/// Brings about a state that the file describes in words. `None`: this state is not known.
+fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> {
+    let set = |client: &mut Client, name: &str, value: &str| {
+        let reply = client.call(&["CONFIG", "SET", name, value]);
+        assert_eq!(reply.text(), "OK", "CONFIG SET {name} {value}");
+    };
+    match state {
+        "requirepass pw, not authenticated" => {
+            set(client, "requirepass", "pw");
+            *client = server.connect();
+        }
+        "maxmemory 1, maxmemory-policy noeviction" => {
+            client.call(&["SET", "k", "v"]);
+            set(client, "maxmemory", "1");
+        }
+        "proto-max-bulk-len 1mb" => set(client, "proto-max-bulk-len", "1mb"),
+        "proto-max-bulk-len 1mb, 1048570 byte value" => {
+            set(client, "proto-max-bulk-len", "1mb");
+            client.call(&[&b"SET"[..], b"big", &vec![b'x'; 1_048_570]]);
+        }
+        "maxmemory-policy allkeys-lfu" => {
+            set(client, "maxmemory-policy", "allkeys-lfu");
+            client.call(&["SET", "k", "v"]);
+        }
+        "maxmemory-policy noeviction" => {
+            client.call(&["SET", "k", "v"]);
+        }
+        "SET h HYLLxxxxxxxxxxxx" => {
+            client.call(&["SET", "h", "HYLLxxxxxxxxxxxx"]);
+        }
+        "string with HYLL header, sparse, bad opcodes" => {
+            let mut value = b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+            value.extend_from_slice(b"zzzz");
+            client.call(&[&b"SET"[..], b"h", &value]);
+        }
+        "second client idle" | "own id" => return Some(vec![server.connect()]),
+        "maxclients 2, two connected" => {
+            let other = server.connect();
+            set(client, "maxclients", "2");
+            return Some(vec![other]);
+        }
+        _ => return None,
+    }
+    Some(Vec::new())
+}
+
+/// Replaces what the file puts in angle brackets.
+fn fill_in(request: &str, client: &mut Client, others: &mut Others) -> String {
+    let mut text = request.to_string();
+    if text.contains("<own id>") {
+        let id = client.call(&["CLIENT", "ID"]).int().to_string();
+        text = text.replace("<own id>", &id);
+    }
+    if text.contains("<its id>") {
+        let id = others[0].call(&["CLIENT", "ID"]).int().to_string();
+        text = text.replace("<its id>", &id);
+    }
+    text.replace("<10 bytes>", "0123456789")
+}
+
+/// Reads until the bytes differ from what is expected, or the connection closes, or all has come.
+fn observe(client: &mut Client, expected: &str) -> String {
+    let mut seen = Vec::new();
+    let wanted = expected
+        .trim_end_matches("<open>")
+        .trim_end_matches("<closed>");
+    let wanted = latin1(wanted.trim_end_matches("\r\n"));
+    while seen.len() < wanted.len() {
+        match client.read_raw() {
+            Ok((_, raw)) => seen.extend_from_slice(&raw),
+            Err(_) => break,
+        }
+    }
+    let text: String = seen.iter().map(|&byte| char::from(byte)).collect();
+    if expected.ends_with("<closed>") {
+        let end = if client.is_closed() {
+            "<closed>"
+        } else {
+            "<not closed>"
+        };
+        return format!("{text}{end}");
+    }
+    if expected.ends_with("<open>") {
+        let alive = client.send(&["PING"]).is_ok() && client.read().is_ok();
+        return format!("{text}{}", if alive { "<open>" } else { "<not open>" });
+    }
+    text.strip_suffix("\r\n").unwrap_or(&text).to_string()
+}
+
+/// The file's strings hold one byte of a reply in each character.
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|char| char as u32 as u8).collect()
+}
+
+enum Outcome {
+    Same,
+    UnknownState,
+    Different(String),
+}
+
+fn run(case: &Case, server: &Server) -> Outcome {
+    let mut client = server.connect();
+    client.set_read_timeout(Duration::from_secs(3));
+    for line in &case.commands_before {
+        client.line(line);
+    }
+    let mut others = Others::new();
+    if let Some(state) = &case.state {
+        match prepare(state, server, &mut client) {
+            Some(prepared) => others = prepared,
+            None => return Outcome::UnknownState,
+        }
+    }
+    if case.request == "(connect)" {
+        // The first connection must stay, or the new one may take its place.
+        others.push(std::mem::replace(&mut client, server.connect()));
+        client.set_read_timeout(Duration::from_secs(3));
+    } else {
+        let bytes = raw_request(&case.id).unwrap_or_else(|| {
+            let request = fill_in(&case.request, &mut client, &mut others);
+            support::resp::encode(&words::split(&request).expect("balanced quotes"))
+        });
+        // The server may close before it has read everything: what counts is what it says.
+        let _ = client.send_raw(&bytes);
+    }
+    let seen = observe(&mut client, &case.replies[0]);
+    let fits = |wanted: &String| *wanted == seen || wanted.trim_end_matches("\r\n") == seen;
+    if !case.replies.iter().any(fits) {
+        return Outcome::Different(seen);
+    }
+    if case.id == "client-001" && !others[0].is_closed() {
+        return Outcome::Different("the killed client is still connected".to_string());
+    }
+    Outcome::Same
+}
+
+/// States that stay in the server: such a case gets one of its own.
+fn needs_own_server(case: &Case) -> bool {
+    let changes = [
+        "CONFIG SET",
+        "CONFIG REWRITE",
+        "SHUTDOWN",
+        "CLIENT PAUSE",
+        "DEBUG",
+    ];
+    case.state.is_some()
+        || changes
+            .iter()
+            .any(|start| case.request.to_ascii_uppercase().starts_with(start))
+}
+
+#[test]
+fn error_replies_are_the_known_ones() {
+    let mut server = Server::start();
+    let mut ran: BTreeMap<String, usize> = BTreeMap::new();
+    let mut skipped: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for case in cases() {
+        if let Some(reason) = skip_reason(&case) {
+            *skipped.entry(reason).or_default() += 1;
+            continue;
+        }
+        let own = needs_own_server(&case).then(Server::start);
+        if !server.is_running() {
+            server = Server::start();
+        }
+        server.connect().call(&["FLUSHALL"]);
+        match run(&case, own.as_ref().unwrap_or(&server)) {
+            Outcome::Same => {}
+            Outcome::UnknownState => {
+                *skipped
+                    .entry("the state needs a feature not built yet")
+                    .or_default() += 1;
+                continue;
+            }
+            Outcome::Different(seen) => failures.push(format!(
+                "{} ({:?}, {:?})\n    request  {:.200}\n    expected {:?}\n    got      {seen:?}",
+                case.id, case.commands_before, case.state, case.request, case.replies
+            )),
+        }
+        *ran.entry(case.category).or_default() += 1;
+    }
+    let total: usize = ran.values().sum();
+    println!("{total} cases ran: {ran:?}");
+    println!("left out: {skipped:#?}");
+    assert!(
+        failures.is_empty(),
+        "{} of {total} cases differ:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
+}
+
+#[test]
+fn a_wrong_reply_is_noticed() {
+    let server = Server::start();
+    let case = Case {
+        id: "control".to_string(),
+        category: "syntax".to_string(),
+        commands_before: vec!["SET k v".to_string()],
+        state: None,
+        request: "GET k".to_string(),
+        replies: vec!["-ERR syntax error".to_string()],
+    };
+    assert!(matches!(run(&case, &server), Outcome::Different(seen) if seen == "$1\r\nv"));
+    assert_eq!(
+        server.connect().call(&["GET", "k"]),
+        Value::Bulk(b"v".to_vec())
+    );
+}
