@@ -2,6 +2,7 @@
 //! Help, COMMAND, the ACL categories, cluster slots and the checks before a call all read the same rows.
 
 pub mod args;
+pub mod client_info;
 pub mod ctx;
 pub mod docs;
 pub mod error;

@@ -1,6 +1,7 @@
 //! What the actor knows of a client.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bitflags::bitflags;
 
@@ -127,7 +128,7 @@ impl Client {
         }
         let bytes = self.out.len();
         self.total_out += bytes as u64;
-        self.conn.pending_out.fetch_add(bytes, std::sync::atomic::Ordering::Relaxed);
+        self.conn.pending_out.fetch_add(bytes, Ordering::Relaxed);
         let out = &mut self.out;
         self.conn.deliver(|outbox| {
             let (chunks, last) = out.take(outbox.spare.take().unwrap_or_default());
@@ -142,5 +143,21 @@ impl Client {
                 outbox.close = outbox.close.max(Close::AfterFlush);
             }
         });
+    }
+
+    /// Bytes that this client costs: buffers of input and output and its own state.
+    pub fn memory(&self) -> u64 {
+        let conn = &self.conn;
+        let waiting = self.waiting.as_ref().map_or(0, |w| w.batch.capacity());
+        let sizes = [
+            size_of::<Client>() + size_of::<Conn>(),
+            conn.query_len.load(Ordering::Relaxed),
+            conn.query_free.load(Ordering::Relaxed),
+            conn.pending_out.load(Ordering::Relaxed),
+            self.out.len(),
+            waiting,
+            self.name.len() + self.lib_name.len() + self.lib_ver.len(),
+        ];
+        sizes.iter().map(|n| *n as u64).sum()
     }
 }

@@ -11,6 +11,7 @@ use crate::base::clock::Clock;
 use crate::command::registry::{self, Names};
 use crate::config::Config;
 use crate::keyspace::evict::Pool;
+use crate::net::listen::Listeners;
 
 /// `CLIENT PAUSE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +60,9 @@ pub struct Core {
     pub repl_id: String,
     pub started_ms: i64,
     pub executable: PathBuf,
-    /// Sockets are to be opened anew (`CONFIG SET bind`/`port`).
-    pub listen_again: bool,
-    /// Monotonic LRU clock as INFO shows it.
+    /// The listening sockets; none in tests without a network.
+    pub listeners: Option<Listeners>,
+    /// Runs of the cron so far.
     pub cron_ticks: u64,
 }
 
@@ -92,7 +93,7 @@ impl Core {
             repl_id: random_hex(),
             started_ms: clock.unix_us(0) / 1000,
             executable: std::env::current_exe().unwrap_or_default(),
-            listen_again: false,
+            listeners: None,
             cron_ticks: 0,
             clock,
             config,

@@ -1,6 +1,6 @@
 //! The accept loop: listening sockets, the threads that connections run on, and who is let in.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use super::conn::Conn;
 use super::task;
 use crate::base::mailbox::Sender;
+use crate::base::sys;
 use crate::config::{Settings, SharedSettings};
 use crate::dispatch::actor::Message;
 
@@ -203,8 +204,8 @@ fn bind_one(target: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Binds under another name, sets the mode there and moves it to its place, so that nobody can
-/// connect with the wrong rights.
+/// The socket is made under a mask, so that nobody can connect with the wrong rights even for a
+/// moment.
 fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     if std::fs::symlink_metadata(path).is_ok() {
         std::fs::remove_file(path)?;
@@ -212,10 +213,13 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
     if mode == 0 {
         return UnixListener::bind(path);
     }
-    crate::base::sys::with_umask(!mode & 0o777, || UnixListener::bind(path)).and_then(|listener| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-        Ok(listener)
-    })
+    let before = sys::umask(!mode & 0o777);
+    let listener = UnixListener::bind(path);
+    sys::umask(before);
+    let listener = listener?;
+    // The mask only takes rights away; this also gives those that the mode has.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(listener)
 }
 
 impl Door {

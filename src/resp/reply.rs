@@ -71,6 +71,11 @@ impl Reply {
         self.chunks.iter().map(|c| c.bytes().len()).sum::<usize>() + self.buf.len()
     }
 
+    /// Bytes that the present buffer can hold.
+    pub fn capacity(&self) -> usize {
+        self.buf.capacity()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.buf.is_empty() && self.chunks.is_empty()
     }

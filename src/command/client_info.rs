@@ -1,0 +1,56 @@
+//! The line that describes a client: CLIENT LIST, CLIENT INFO, log messages.
+
+use std::sync::atomic::Ordering;
+
+use crate::dispatch::client::{Client, ClientFlags};
+use crate::dispatch::core::Core;
+use crate::resp::reply::Chunk;
+
+/// Letters of the flags in the order in which Redis prints them.
+fn flag_letters(client: &Client) -> String {
+    let table = [
+        (ClientFlags::MONITOR, 'O'),
+        (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
+        (ClientFlags::UNIX, 'U'),
+        (ClientFlags::NO_EVICT, 'e'),
+        (ClientFlags::NO_TOUCH, 'T'),
+    ];
+    let letters: String = table.iter().filter(|(f, _)| client.is(*f)).map(|(_, c)| *c).collect();
+    if letters.is_empty() { "N".into() } else { letters }
+}
+
+/// `id=… addr=… …`, without a line end.
+pub fn line(client: &Client, core: &Core) -> String {
+    let conn = &client.conn;
+    let now = core.now_ms();
+    let query = conn.query_len.load(Ordering::Relaxed);
+    let free = conn.query_free.load(Ordering::Relaxed);
+    let pending = conn.pending_out.load(Ordering::Relaxed);
+    let queued = conn.with(|outbox| outbox.chunks.iter().filter(|c| !matches!(c, Chunk::Owned(b) if b.is_empty())).count());
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let events = if pending > 0 { "rw" } else { "r" };
+    let waiting = client.waiting.as_ref().map_or(0, |w| w.batch.capacity());
+    format!(
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free={free} argv-mem={waiting} multi-mem=0 rbs={} rbp={} obl=0 oll={queued} omem={pending} tot-mem={} events={events} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",
+        client.id,
+        conn.addr,
+        conn.laddr,
+        conn.fd,
+        text(&client.name),
+        (now - client.created_ms) / 1000,
+        (now - client.active_ms).max(0) / 1000,
+        flag_letters(client),
+        client.db,
+        client.out.capacity(),
+        client.out.capacity(),
+        client.memory(),
+        client.last.map_or("NULL", |c| &c.full_name),
+        client.user,
+        client.resp(),
+        text(&client.lib_name),
+        text(&client.lib_ver),
+        client.total_in,
+        client.total_out,
+        client.total_commands,
+    )
+}
