@@ -45,6 +45,12 @@ impl Clock {
         self.wall_us + mono_us
     }
 
+    /// Makes wall time run ahead, for tests of expiry.
+    #[cfg(test)]
+    pub fn skip_ms(&mut self, ms: i64) {
+        self.wall_us += ms * 1000;
+    }
+
     /// Compares with the system's wall clock. A small difference is taken over; the seconds of a
     /// large one are returned, once.
     pub fn sync(&mut self) -> Option<i64> {

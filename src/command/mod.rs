@@ -2,7 +2,9 @@
 //! Help, COMMAND, the ACL categories, cluster slots and the checks before a call all read the same rows.
 
 pub mod args;
+pub mod client;
 pub mod client_info;
+pub mod connection;
 pub mod ctx;
 pub mod docs;
 pub mod error;
@@ -11,3 +13,5 @@ pub mod keys;
 pub mod registry;
 pub mod spec;
 pub mod syntax;
+#[cfg(test)]
+pub mod testing;

@@ -6,13 +6,14 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::introspect;
+use super::{connection, introspect};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
 /// The tables of the families, one line each.
 #[rustfmt::skip]
 const TABLES: &[&[Spec]] = &[
+    connection::TABLE,
     introspect::TABLE,
 ];
 

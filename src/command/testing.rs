@@ -1,0 +1,82 @@
+//! Commands in process, for the tests of the families: no socket, no runtime.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::dispatch::client::{Client, ClientFlags};
+use crate::dispatch::server::Server;
+use crate::net::conn::Conn;
+use crate::resp::reply::Reply;
+use crate::resp::request::{Batch, Parser, Rules};
+
+/// A server with one client.
+pub struct Bench {
+    pub server: Server,
+    pub client: Client,
+}
+
+impl Default for Bench {
+    fn default() -> Self {
+        Bench::new()
+    }
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        let conn = Conn::new(1, "127.0.0.1:1".into(), "127.0.0.1:2".into(), false, 0, true);
+        let client = Client::new(Arc::new(conn), 0, ClientFlags::AUTHENTICATED);
+        Bench { server: Server::new(Config::default()), client }
+    }
+
+    /// Runs one command; returns its reply in wire form.
+    pub fn run<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
+        let mut wire = format!("*{}\r\n", args.len()).into_bytes();
+        for arg in args {
+            let arg = arg.as_ref();
+            wire.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+            wire.extend_from_slice(arg);
+            wire.extend_from_slice(b"\r\n");
+        }
+        let mut batch = Batch { buf: wire, ..Batch::default() };
+        let rules = Rules { authenticated: true, max_bulk: 512 << 20, max_query: 1 << 30 };
+        Parser::default().parse(&mut batch, &rules).expect("a well-formed request");
+        let mut out = Reply::new();
+        out.set_resp3(self.client.resp3);
+        self.server.tick();
+        self.server.execute(&mut self.client, &mut out, batch.args(0));
+        let (chunks, last) = out.take(Vec::new());
+        let mut bytes: Vec<u8> = chunks.iter().flat_map(|c| c.bytes().to_vec()).collect();
+        bytes.extend(last);
+        bytes
+    }
+
+    /// Runs one command given as words; returns its reply as text, quoted as `\r\n`-free lines
+    /// joined by spaces: `+OK`, `:1`, `*2 $1 a $1 b`.
+    pub fn say(&mut self, line: &str) -> String {
+        let words = crate::base::words::split(line.as_bytes()).expect("balanced quotes");
+        let reply = String::from_utf8_lossy(&self.run(&words)).into_owned();
+        reply.trim_end().replace("\r\n", " ")
+    }
+
+    /// Lets `ms` milliseconds pass for expiry.
+    pub fn pass_ms(&mut self, ms: i64) {
+        self.server.core.clock.skip_ms(ms);
+        self.server.tick();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Bench;
+
+    #[test]
+    fn a_bench_answers() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.say("PING"), "+PONG");
+        assert_eq!(bench.say("echo 'a b'"), "$3 a b");
+        assert_eq!(bench.say("SELECT 16"), "-ERR DB index is out of range");
+        assert_eq!(bench.say("nosuch a b"), "-ERR unknown command 'nosuch', with args beginning with: 'a' 'b'");
+        assert_eq!(bench.say("PING a b"), "-ERR wrong number of arguments for 'ping' command");
+        assert!(bench.say("HELLO 3").starts_with("%7 $6 server $5 redis"));
+    }
+}
