@@ -23,6 +23,7 @@ pub use iter::{Iter, RevIter};
 use node::{At, Back, Edge, Exact, First, Front, Gap, Inner, Kids, LEAF, Last, Seek, Split};
 use smallvec::smallvec;
 use std::cmp::Ordering;
+use std::fmt;
 use std::sync::Arc;
 
 /// What a tree holds. Clones must be cheap: a snapshot clones items when their leaf is written to, and the keys of some
@@ -39,6 +40,12 @@ pub trait Item: Clone {
     /// Never 0 in the tree, always 1 if not [`Item::WEIGHTED`].
     fn weight(&self) -> u64 {
         1
+    }
+
+    /// Some bits that stand in the item itself and that comparators look at, such as the score. The tree reads them from
+    /// every cache line of a leaf before it searches there: these reads overlap, those of a binary search wait for each other.
+    fn touch(&self) -> u64 {
+        0
     }
 }
 
@@ -71,6 +78,16 @@ impl<T: Item> Clone for Tree<T> {
             items: self.items,
             weight: self.weight,
         }
+    }
+}
+
+impl<T: Item> fmt::Debug for Tree<T> {
+    /// The sizes only: a tree may hold millions of items.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree")
+            .field("items", &self.items)
+            .field("weight", &self.weight)
+            .finish_non_exhaustive()
     }
 }
 
@@ -168,17 +185,18 @@ impl<T: Item> Tree<T> {
         let mut rank = 0;
         let mut node = match &self.root {
             Root::Small(items) => {
-                let at = items.partition_point(|item| before(item.key()));
+                let at = node::partition(items, |item| before(item.key()));
                 return node::leaf_weight(&items[..at]);
             }
             Root::Tall(inner) => &**inner,
         };
         loop {
-            let at = node.seps.partition_point(&mut before);
+            let at = node::partition(&node.seps, &mut before);
             rank += node::sum(&node.weights[..at]);
             match &node.kids {
                 Kids::Leaves(leaves) => {
-                    let at_item = leaves[at].partition_point(|item| before(item.key()));
+                    node::touch(&leaves[at]);
+                    let at_item = node::partition(&leaves[at], |item| before(item.key()));
                     return rank + node::leaf_weight(&leaves[at][..at_item]);
                 }
                 Kids::Inners(inners) => node = &inners[at],

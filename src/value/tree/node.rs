@@ -9,6 +9,7 @@
 use super::Item;
 use smallvec::SmallVec;
 use std::cmp::Ordering;
+use std::hint::black_box;
 use std::sync::Arc;
 
 /// Items in a full leaf: 62 × 16 bytes + 8 (`SmallVec`) + 16 (`Arc`) = 1016. Unit tests use small nodes, so that small
@@ -90,6 +91,37 @@ pub(super) fn leaf_weight<T: Item>(items: &[T]) -> u64 {
 /// Plain wrapping sum: overflow checks would keep the compiler from using vector instructions on the hottest loop.
 pub(super) fn sum(weights: &[u64]) -> u64 {
     weights.iter().fold(0, |a, &b| a.wrapping_add(b))
+}
+
+/// Has the whole leaf on its way from memory before the first comparison.
+pub(super) fn touch<T: Item>(items: &[T]) {
+    let step = (64 / size_of::<T>().max(1)).max(1);
+    black_box(
+        items
+            .iter()
+            .step_by(step)
+            .fold(0, |a, item| a ^ item.touch()),
+    );
+}
+
+/// [`slice::partition_point`] in two runs, one in strides and one in steps. A few comparisons more than a binary search of
+/// so short a list, but the processor runs ahead: it loads the next items while it compares, and is wrong only twice.
+pub(super) fn partition<T>(list: &[T], mut before: impl FnMut(&T) -> bool) -> usize {
+    const STRIDE: usize = 7;
+    let mut at = 0;
+    while let Some(item) = list.get(at + STRIDE) {
+        if !before(item) {
+            break;
+        }
+        at += STRIDE + 1;
+    }
+    while let Some(item) = list.get(at) {
+        if !before(item) {
+            break;
+        }
+        at += 1;
+    }
+    at
 }
 
 /// A way down the tree. Each method is called once a level, from the root to a leaf.
@@ -176,7 +208,12 @@ impl<T: Item, F: FnMut(&T::Key) -> Ordering> Seek<T> for Exact<F> {
     }
 
     fn slot(&mut self, items: &[T]) -> Result<usize, usize> {
-        items.binary_search_by(|item| (self.cmp)(item.key()))
+        touch(items);
+        let at = partition(items, |item| (self.cmp)(item.key()) == Ordering::Less);
+        match items.get(at) {
+            Some(item) if (self.cmp)(item.key()) == Ordering::Equal => Ok(at),
+            _ => Err(at),
+        }
     }
 }
 
