@@ -1,1 +1,2 @@
 //! Ferrite.
+pub mod value;
