@@ -301,39 +301,141 @@ fn command_help(ctx: &mut Ctx<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::super::testing::Bench;
 
-    fn keys_error(call: &[&str]) -> Error {
-        keys_of_call(&Names::default(), &call).expect_err("no keys")
+    #[track_caller]
+    fn check(bench: &mut Bench, lines: &[(&str, &str)]) {
+        for (line, reply) in lines {
+            assert_eq!(bench.say(line), *reply, "{line}");
+        }
+    }
+
+    fn resp3() -> Bench {
+        let mut bench = Bench::new();
+        bench.say("HELLO 3");
+        bench
+    }
+
+    #[test]
+    fn all_commands_or_the_given_ones() {
+        let mut bench = resp3();
+        let all = bench.say("COMMAND");
+        assert_eq!(all, bench.say("COMMAND INFO"));
+        assert!(
+            all.contains(" *10 $7 command :-1 ~2 +loading +stale :0 :0 :0 ~2 +@slow +@connection "),
+            "{all}"
+        );
+        let count = bench.say("COMMAND COUNT");
+        assert_eq!(
+            all.split(' ').next(),
+            Some(count.replace(':', "*").as_str())
+        );
+        check(
+            &mut bench,
+            &[
+                (
+                    "COMMAND INFO command|COUNT nosuch command|nosuch",
+                    "*3 *10 $13 command|count :2 ~2 +loading +stale :0 :0 :0 ~2 +@slow +@connection ~0 ~0 ~0 _ _",
+                ),
+                (
+                    "COMMAND COUNT x",
+                    "-ERR wrong number of arguments for 'command|count' command",
+                ),
+                (
+                    "COMMAND foo",
+                    "-ERR unknown subcommand 'foo'. Try COMMAND HELP.",
+                ),
+            ],
+        );
+        assert_eq!(Bench::new().say("COMMAND INFO nosuch"), "*1 $-1");
+    }
+
+    #[test]
+    fn docs_of_the_commands_that_exist() {
+        let mut bench = resp3();
+        let docs = bench.say("COMMAND DOCS nosuch command|help command|nosuch");
+        assert!(
+            docs.starts_with("%1 $12 command|help %4 $7 summary "),
+            "{docs}"
+        );
+        assert_eq!(bench.say("COMMAND DOCS nosuch"), "%0");
+        assert_eq!(Bench::new().say("COMMAND DOCS nosuch"), "*0");
+        assert!(
+            bench
+                .say("COMMAND DOCS")
+                .contains(" $11 subcommands %7 $13 command|count %4 ")
+        );
+    }
+
+    #[test]
+    fn lists_and_filters() {
+        let mut bench = Bench::new();
+        let all = bench.say("COMMAND LIST");
+        assert!(
+            all.contains(" $7 command $13 command|count $12 command|docs "),
+            "{all}"
+        );
+        let keys = "*2 $15 command|getkeys $23 command|getkeysandflags";
+        check(
+            &mut bench,
+            &[
+                ("COMMAND LIST FILTERBY PATTERN COMMAND|getkeys*", keys),
+                ("command list filterby aclcat nosuch", "*0"),
+                ("COMMAND LIST FILTERBY MODULE x", "*0"),
+                ("COMMAND LIST FILTERBY", "-ERR syntax error"),
+                ("COMMAND LIST FILTERBY foo x", "-ERR syntax error"),
+                ("COMMAND LIST FILTERBY PATTERN", "-ERR syntax error"),
+                (
+                    "COMMAND LIST FILTERBY PATTERN x FILTERBY PATTERN x",
+                    "-ERR syntax error",
+                ),
+                ("COMMAND LIST foo", "-ERR syntax error"),
+            ],
+        );
+        let connection = bench.say("COMMAND LIST FILTERBY ACLCAT Connection");
+        assert!(
+            connection.contains(" command|count") && !connection.contains(" get "),
+            "{connection}"
+        );
     }
 
     #[test]
     fn calls_without_keys_are_explained() {
-        let invalid = Error::new("ERR Invalid command specified");
-        assert_eq!(keys_error(&["nosuch", "a"]), invalid);
-        assert_eq!(keys_error(&["command", "nosuch"]), invalid);
-        assert_eq!(keys_error(&["command|info", "a"]), invalid);
-        assert_eq!(
-            keys_error(&["COMMAND", "COUNT"]),
-            Error::new("ERR The command has no key arguments")
+        check(
+            &mut Bench::new(),
+            &[
+                (
+                    "COMMAND GETKEYS",
+                    "-ERR wrong number of arguments for 'command|getkeys' command",
+                ),
+                ("COMMAND GETKEYS foo", "-ERR Invalid command specified"),
+                (
+                    "COMMAND GETKEYS command nosuch",
+                    "-ERR Invalid command specified",
+                ),
+                (
+                    "COMMAND GETKEYS command|info a",
+                    "-ERR Invalid command specified",
+                ),
+                (
+                    "COMMAND GETKEYS COMMAND COUNT",
+                    "-ERR The command has no key arguments",
+                ),
+                (
+                    "COMMAND GETKEYSANDFLAGS foo",
+                    "-ERR Invalid command specified",
+                ),
+            ],
         );
     }
 
     #[test]
-    fn filters() {
-        let names = Names::default();
-        let list = |filter: Filter<'_>| {
-            with_subs(&names)
-                .filter(|c| filter.accepts(c))
-                .map(|c| c.full_name.as_str())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            list(Filter::Pattern(b"COMMAND|getkeys*")),
-            ["command|getkeys", "command|getkeysandflags"]
+    fn help_is_an_array_of_lines() {
+        let help = Bench::new().say("COMMAND HELP");
+        let head = " +COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are: ";
+        assert!(
+            help.contains(head) && help.contains(" +GETKEYS <full-command> "),
+            "{help}"
         );
-        assert!(list(Filter::Category(Some(Categories::CONNECTION))).contains(&"command|count"));
-        assert!(list(Filter::Category(None)).is_empty());
-        assert!(list(Filter::Module).is_empty());
     }
 }

@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::spec::{Begin, Find, KeyFlags, KeySpec, Spec};
+use super::spec::{Begin, Find, Flags, KeyFlags, KeySpec, Spec};
 
 /// The arguments of a call, the command name included.
 pub trait Args {
@@ -64,17 +64,22 @@ pub fn keys_of(spec: &Spec, args: &dyn Args, out: &mut KeyList) -> Result<(), Ke
         return special(args, out);
     }
     for key in spec.keys {
-        by_spec(key, args, out)?;
+        by_spec(spec, key, args, out)?;
     }
     Ok(())
 }
 
-fn by_spec(spec: &KeySpec, args: &dyn Args, out: &mut KeyList) -> Result<(), KeysError> {
+fn by_spec(
+    spec: &Spec,
+    key: &KeySpec,
+    args: &dyn Args,
+    out: &mut KeyList,
+) -> Result<(), KeysError> {
     let argc = args.len();
-    let Some(begin) = begin_of(spec.begin, args) else {
+    let Some(begin) = begin_of(key.begin, args) else {
         return Ok(());
     };
-    let (first, last, step) = match spec.find {
+    let (first, last, step) = match key.find {
         Find::Unknown => return Ok(()),
         // As many as there are, none included: the arity says whether none is right.
         Find::Range {
@@ -101,7 +106,12 @@ fn by_spec(spec: &KeySpec, args: &dyn Args, out: &mut KeyList) -> Result<(), Key
             }
             let count = key_count(args.arg(at)).ok_or(KeysError)?;
             if count == 0 {
-                return Ok(());
+                let none_is_right = spec.flags.contains(Flags::NO_MANDATORY_KEYS);
+                return if none_is_right {
+                    Ok(())
+                } else {
+                    Err(KeysError)
+                };
             }
             let first = begin + usize::from(firstkey);
             let span = (count - 1)
@@ -119,7 +129,7 @@ fn by_spec(spec: &KeySpec, args: &dyn Args, out: &mut KeyList) -> Result<(), Key
     }
     out.extend((first..=last).step_by(step.max(1)).map(|at| Key {
         at,
-        flags: spec.flags,
+        flags: key.flags,
     }));
     Ok(())
 }
@@ -338,6 +348,7 @@ mod tests {
             Ok(vec![1, 3, 4])
         );
         for bad in [
+            "0 a",
             "5 a",
             "abc a",
             "-1 a",
@@ -353,6 +364,7 @@ mod tests {
         }
         const EVAL: Spec = Spec {
             keys: &[KeySpec::counted(RO, 2)],
+            flags: Flags::NO_MANDATORY_KEYS,
             ..Spec::BLANK
         };
         assert_eq!(positions(&EVAL, "eval s 0 a b"), Ok(vec![]));

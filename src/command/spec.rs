@@ -111,9 +111,9 @@ impl Spec {
         !self.subs.is_empty()
     }
 
-    /// False only for containers that cannot be called without a sub-command.
-    pub fn has_handler(&self) -> bool {
-        !std::ptr::fn_addr_eq(self.run, no_handler as Handler)
+    /// False for containers that cannot be called without a sub-command: the name alone is too short a call.
+    pub const fn has_handler(&self) -> bool {
+        !self.is_container() || self.arity_ok(1)
     }
 
     /// The flags as COMMAND INFO prints them: those of the row and the derived ones.
@@ -184,7 +184,7 @@ impl Spec {
 }
 
 /// The handler of containers: a call always reaches one of their sub-commands.
-fn no_handler(_: &mut Ctx<'_>) -> Outcome {
+pub(super) fn no_handler(_: &mut Ctx<'_>) -> Outcome {
     unreachable!("a container is called by the name of one of its sub-commands")
 }
 
@@ -281,7 +281,7 @@ bitflags! {
 }
 
 impl Flags {
-    /// The flags that COMMAND INFO shows, in its order, with their names there.
+    /// The flags that COMMAND INFO shows (there are others, which it keeps to itself), in its order, with their names there.
     pub const NAMES: &'static [(Flags, &'static str)] = &[
         (Flags::WRITE, "write"),
         (Flags::READONLY, "readonly"),
@@ -298,7 +298,6 @@ impl Flags {
         (Flags::ASKING, "asking"),
         (Flags::FAST, "fast"),
         (Flags::NO_AUTH, "no_auth"),
-        (Flags::MAY_REPLICATE, "may_replicate"),
         (Flags::NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (Flags::NO_ASYNC_LOADING, "no_async_loading"),
         (Flags::NO_MULTI, "no_multi"),
