@@ -334,6 +334,12 @@ fn pause(n: usize) {
         }));
     }
     report(&format!("one insert while growing to {n}"), nanos);
+    let mut kept = Vec::with_capacity(n);
+    let nanos = (0..n)
+        .map(|i| timed(|| kept.push(Tok::new(key(i)))))
+        .collect();
+    report("control: the item's allocation alone, no table", nanos);
+    drop(kept);
     let mut nanos = Vec::new();
     loop {
         let mut done = false;
