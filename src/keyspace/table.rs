@@ -247,6 +247,7 @@ impl<T: Item> Table<T> {
     pub fn remove(&mut self, hash: u64, key: &T::Key, _seed: &Seed) -> Option<T> {
         unsafe {
             let mut path = Path::new(self.root.as_mut()?, &mut self.bytes, hash);
+            path.seg().prefetch_last();
             let at = path.seg().find(tag_of(hash), |item| item.is(key))?;
             path.own(0);
             let item = path.seg().swap_remove(at);

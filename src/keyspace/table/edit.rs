@@ -265,7 +265,8 @@ impl<'a, T: Item> Path<'a, T> {
             };
             let seg = self.seg();
             let (n, depth) = (seg.len(), seg.depth());
-            if n > MERGE {
+            // The sibling is a cache miss away: only every fourth removal asks how full it is.
+            if n > MERGE || !n.is_multiple_of(4) {
                 return false;
             }
             // A segment has consumed at least one bit of its Dir, so its sibling lies there too.

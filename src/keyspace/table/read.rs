@@ -137,6 +137,9 @@ impl<'a, T: Item> Iterator for Iter<'a, T> {
             }
             let (seg, next) = self.table.seg_at(self.prefix?)?;
             self.prefix = (next != 0).then_some(next);
+            if let Some(next) = self.table.seg(next << (64 - MAX_DEPTH)) {
+                next.prefetch_all();
+            }
             unsafe { seg.prefetch_items() };
             self.items = unsafe { seg.slice() }.iter();
         }

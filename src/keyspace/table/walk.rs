@@ -31,13 +31,14 @@ impl<T: Item> Walk<T> {
             unsafe {
                 if let Some(seg) = node.as_seg() {
                     // Should this panic, the segment is still on the stack and will be released.
+                    let below = self.stack.len().checked_sub(2).map(|at| self.stack[at]);
+                    if let Some(next) = below.and_then(Node::as_seg) {
+                        next.prefetch_all();
+                    }
                     seg.prefetch_items();
                     seg.slice().iter().for_each(&mut *visit);
                     self.stack.pop();
                     node.release();
-                    if let Some(next) = self.stack.last().and_then(|next| next.as_seg()) {
-                        next.prefetch();
-                    }
                     return true;
                 }
                 self.stack.pop();
