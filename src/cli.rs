@@ -1,4 +1,349 @@
-//! Command line.
+//! The command line: what the process is to be, decided from the name it was started under and its first words.
+//!
+//! The server's own options are Redis' (`[file] [--directive value …] [-]`), which no argument parser can describe; they
+//! become configuration lines in [`config::load`](crate::config::load). `clap` reads the sub-modes.
 
-/// The version of Redis whose behaviour this server promises.
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use clap::{Arg, ArgAction, Command};
+
+use crate::base::process::check_system;
+use crate::config::lint::{self, Severity};
+use crate::config::{Config, Settings, Sources};
+
+/// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
 pub const REDIS_VERSION: &str = "7.4.2";
+pub const FERRITE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The largest configuration that is taken from standard input.
+const STDIN_MAX: u64 = 64 << 20;
+
+/// What this process is to be.
+#[derive(Debug)]
+pub enum Mode {
+    Server(Sources),
+    CheckConfig {
+        files: Vec<PathBuf>,
+        strict: bool,
+    },
+    CheckSystem,
+    /// Show a text and end with this code; errors go to standard error.
+    Print {
+        text: String,
+        code: u8,
+    },
+}
+
+/// Decides the mode from all words of the command line, the program's name first. Reads standard input if `-` says so.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Mode {
+    let mut words = words.into_iter();
+    let program = words.next().unwrap_or_else(|| "ferrite".into());
+    let program = Path::new(&program)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let words: Vec<OsString> = words.collect();
+    let first = words
+        .first()
+        .and_then(|word| word.to_str())
+        .unwrap_or_default();
+
+    match first {
+        "-v" | "--version" => return print(version_line(), 0),
+        "-h" | "--help" => return print(help(&program), 0),
+        "--check-system" => return Mode::CheckSystem,
+        "check-config" => return parse_check_config(&words),
+        "server" if words.len() > 1 => return parse_server(&words[1..]),
+        "server" => return parse_server(&[]),
+        _ => {}
+    }
+    let sub_mode = [
+        ("sentinel", "redis-sentinel"),
+        ("check-aof", "redis-check-aof"),
+        ("check-rdb", "redis-check-rdb"),
+    ]
+    .into_iter()
+    .find(|(word, name)| first == *word || program.starts_with(name));
+    let sentinel_option = words.iter().any(|word| word == "--sentinel");
+    match sub_mode
+        .map(|(word, _)| word)
+        .or(sentinel_option.then_some("sentinel"))
+    {
+        Some(word) => print(
+            format!("ferrite {FERRITE_VERSION} does not contain '{word}' yet."),
+            1,
+        ),
+        None => parse_server(&words),
+    }
+}
+
+fn print(text: String, code: u8) -> Mode {
+    Mode::Print { text, code }
+}
+
+fn parse_server(words: &[OsString]) -> Mode {
+    let mut sources = Sources::default();
+    let mut words = words;
+    let mut stdin = false;
+    if let Some((last, rest)) = words.split_last()
+        && last == "-"
+    {
+        (stdin, words) = (true, rest);
+    }
+    match words.split_first() {
+        Some((first, rest)) if first == "-" => (stdin, words) = (true, rest),
+        Some((first, rest)) if !first.as_bytes().starts_with(b"-") => {
+            sources.file = Some(PathBuf::from(first));
+            words = rest;
+        }
+        _ => {}
+    }
+    if stdin {
+        let mut text = Vec::new();
+        if let Err(error) = std::io::stdin()
+            .lock()
+            .take(STDIN_MAX)
+            .read_to_end(&mut text)
+        {
+            return print(
+                format!("Can't read the configuration from standard input: {error}"),
+                1,
+            );
+        }
+        sources.stdin = Some(text);
+    }
+    sources.options = words.iter().map(|word| word.clone().into_vec()).collect();
+    Mode::Server(sources)
+}
+
+fn parse_check_config(words: &[OsString]) -> Mode {
+    let command = Command::new("ferrite check-config")
+        .about("Checks configuration files without starting a server")
+        .arg(Arg::new("strict").long("strict").action(ArgAction::SetTrue).help("Warnings count as errors"))
+        .arg(
+            Arg::new("FILE")
+                .required(true)
+                .num_args(1..)
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Configuration file"),
+        )
+        .after_help("Ends with 0 if every file can be used, with 1 if not, with 2 if it was called wrongly.");
+    match command.try_get_matches_from(words) {
+        Ok(matches) => Mode::CheckConfig {
+            files: matches
+                .get_many("FILE")
+                .into_iter()
+                .flatten()
+                .cloned()
+                .collect(),
+            strict: matches.get_flag("strict"),
+        },
+        Err(error) => print(
+            error.to_string().trim_end().to_string(),
+            if error.use_stderr() { 2 } else { 0 },
+        ),
+    }
+}
+
+/// ` v=N.N.N ` is the word that tools look for.
+pub fn version_line() -> String {
+    format!(
+        "Redis server v={REDIS_VERSION} sha=00000000:0 malloc=jemalloc-5.3.0 bits=64 build=0 ferrite={FERRITE_VERSION}"
+    )
+}
+
+fn help(program: &str) -> String {
+    format!(
+        "Usage: {program} [FILE] [--DIRECTIVE VALUE ...] [-]
+       {program} - (configuration from standard input)
+       {program} check-config [--strict] FILE...
+       {program} --check-system
+       {program} -v | --version
+       {program} -h | --help
+
+FILE is a configuration file in Redis' format; redis.conf.example explains every directive.
+Directives given as options come after the file and take precedence over it.
+
+Examples:
+       {program}
+       {program} /etc/redis/redis.conf
+       {program} --port 7777 --appendonly yes
+       {program} --save \"\" --maxmemory 512mb --maxmemory-policy allkeys-lru
+       echo 'maxmemory 128mb' | {program} -
+       {program} check-config /etc/redis/redis.conf"
+    )
+}
+
+/// Does everything but run the server: the sources to load, or the code to end with.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
+    match parse(words) {
+        Mode::Server(sources) => Ok(sources),
+        Mode::Print { text, code: 0 } => {
+            say(&text);
+            Err(0)
+        }
+        Mode::Print { text, code } => {
+            eprintln!("{text}");
+            Err(code)
+        }
+        Mode::CheckSystem => Err(run_check_system()),
+        Mode::CheckConfig { files, strict } => Err(run_check_config(&files, strict)),
+    }
+}
+
+/// Loads the configuration; an error is shown as Redis shows it.
+pub fn load(sources: &Sources) -> Result<Config, u8> {
+    Config::load(sources).map_err(|error| {
+        eprintln!("{error}");
+        1
+    })
+}
+
+/// A reader that went away (`| head`) is no reason for a panic.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+fn run_check_system() -> u8 {
+    let mut code = 0;
+    for check in check_system(&Settings::default()) {
+        match check.warning {
+            None => say(&format!("[{}]...OK", check.name)),
+            Some(warning) => {
+                say(&format!("[{}]...WARNING:\n{warning}\n", check.name));
+                code = 1;
+            }
+        }
+    }
+    code
+}
+
+fn run_check_config(files: &[PathBuf], strict: bool) -> u8 {
+    let mut code = 0;
+    for file in files {
+        let findings = lint::check_file(file);
+        for finding in &findings {
+            say(&format!("{}: {finding}", file.display()));
+        }
+        let errors = findings
+            .iter()
+            .filter(|f| f.severity == Severity::Error)
+            .count();
+        let warnings = findings.len() - errors;
+        let usable = errors == 0 && (warnings == 0 || !strict);
+        let verdict = if usable { "ok" } else { "not usable" };
+        say(&format!(
+            "{}: {verdict} (errors: {errors}, warnings: {warnings})",
+            file.display()
+        ));
+        if !usable {
+            code = 1;
+        }
+    }
+    code
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(words: &[&str]) -> Mode {
+        parse(words.iter().map(OsString::from))
+    }
+
+    fn sources(words: &[&str]) -> (Option<PathBuf>, Vec<String>) {
+        match mode(words) {
+            Mode::Server(sources) => {
+                let options = sources
+                    .options
+                    .into_iter()
+                    .map(|o| String::from_utf8(o).unwrap());
+                (sources.file, options.collect())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn server_words() {
+        assert_eq!(sources(&["ferrite"]), (None, vec![]));
+        assert_eq!(
+            sources(&["redis-server", "a.conf"]),
+            (Some("a.conf".into()), vec![])
+        );
+        let (file, options) = sources(&["ferrite", "a.conf", "--port", "1", "--save", ""]);
+        assert_eq!(
+            (file, options),
+            (
+                Some("a.conf".into()),
+                ["--port", "1", "--save", ""].map(String::from).to_vec()
+            )
+        );
+        assert_eq!(sources(&["ferrite", "--port", "1"]).1, ["--port", "1"]);
+        assert_eq!(
+            sources(&["ferrite", "server", "a.conf"]).0,
+            Some("a.conf".into())
+        );
+    }
+
+    #[test]
+    fn version_has_the_word_that_tools_look_for() {
+        let Mode::Print { text, code: 0 } = mode(&["ferrite", "-v"]) else {
+            panic!()
+        };
+        let version = text
+            .split(' ')
+            .find_map(|word| word.strip_prefix("v="))
+            .unwrap();
+        assert!(
+            version.split('.').count() == 3 && version.split('.').all(|n| n.parse::<u32>().is_ok())
+        );
+        assert!(text.contains(&format!("ferrite={FERRITE_VERSION}")));
+    }
+
+    #[test]
+    fn sub_modes_that_are_not_here_say_so_in_one_line() {
+        let calls: [&[&str]; 7] = [
+            &["ferrite", "sentinel", "s.conf"],
+            &["ferrite", "s.conf", "--sentinel"],
+            &["/usr/bin/redis-sentinel", "s.conf"],
+            &["ferrite", "check-aof", "x"],
+            &["redis-check-aof"],
+            &["ferrite", "check-rdb"],
+            &["./redis-check-rdb", "dump.rdb"],
+        ];
+        for call in calls {
+            let Mode::Print { text, code: 1 } = mode(call) else {
+                panic!("{call:?}")
+            };
+            assert!(
+                text.contains("does not contain") && !text.contains('\n'),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn check_config_words() {
+        let Mode::CheckConfig {
+            files,
+            strict: true,
+        } = mode(&["ferrite", "check-config", "--strict", "a", "b"])
+        else {
+            panic!()
+        };
+        assert_eq!(files, [PathBuf::from("a"), PathBuf::from("b")]);
+        assert!(matches!(
+            mode(&["ferrite", "check-config"]),
+            Mode::Print { code: 2, .. }
+        ));
+        assert!(matches!(
+            mode(&["ferrite", "check-config", "--help"]),
+            Mode::Print { code: 0, .. }
+        ));
+    }
+}

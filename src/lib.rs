@@ -7,6 +7,7 @@ pub mod config;
 pub mod dispatch;
 pub mod keyspace;
 pub mod log;
+pub mod logging;
 pub mod net;
 pub mod resp;
 pub mod value;

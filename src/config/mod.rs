@@ -1,5 +1,5 @@
 //! Configuration: the table of directives, files and command line, CONFIG GET, SET and REWRITE, and the checks of
-//! `check-config`. A leaf that anyone may use; it opens no socket and, apart from reading and rewriting configuration files,
+//! `check-config`. A leaf that anyone may use; apart from reading and rewriting configuration files it
 //! changes nothing in the process: what a changed setting must cause is reported as [`Action`] and done by the server.
 //!
 //! - [`table`]: one row per directive; from it come [`Settings`] (typed fields for code) and `DIRECTIVES` (for text).
@@ -10,6 +10,7 @@
 pub mod directive;
 pub mod enums;
 pub mod line;
+pub mod lint;
 pub mod lists;
 pub mod load;
 mod nearest;
