@@ -11,4 +11,3 @@ pub mod logging;
 pub mod net;
 pub mod resp;
 pub mod value;
-pub mod logging;

@@ -13,5 +13,3 @@ pub mod process;
 pub mod rng;
 pub mod sys;
 pub mod words;
-pub mod process;
-pub mod sys;

@@ -12,6 +12,7 @@ pub mod intset;
 pub mod list;
 pub mod packed;
 pub mod set;
+pub mod tree;
 pub mod zset;
 
 use std::sync::Arc;
