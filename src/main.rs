@@ -4,78 +4,117 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ferrite::base::alloc::Counting;
-use ferrite::base::mailbox::mailbox;
+use ferrite::base::mailbox::{Sender, mailbox};
 use ferrite::base::process;
-use ferrite::config::{Config, Sources};
+use ferrite::cli;
+use ferrite::config::Config;
 use ferrite::dispatch::actor::{Actor, Message};
+use ferrite::dispatch::crash::Crash;
 use ferrite::dispatch::server::Server;
-use ferrite::logging::Log;
+use ferrite::logging::{Log, Role};
 use ferrite::net::listen::{Listeners, io_threads};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    let mut words = std::env::args_os().skip(1).map(|w| w.into_encoded_bytes()).peekable();
-    let file = words.next_if(|w| !w.starts_with(b"--")).map(|w| String::from_utf8_lossy(&w).into_owned().into());
-    let sources = Sources { file, options: words.collect(), ..Sources::default() };
-    match Config::load(&sources) {
-        Ok(config) => serve(config),
-        Err(error) => {
-            eprintln!("{error}");
+    let sources = match cli::run(std::env::args_os()) {
+        Ok(sources) => sources,
+        Err(code) => return ExitCode::from(code),
+    };
+    let config = match cli::load(&sources) {
+        Ok(config) => config,
+        Err(code) => return ExitCode::from(code),
+    };
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            tracing::error!("{reason}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(config: Config) -> ExitCode {
+fn serve(mut config: Config) -> Result<(), String> {
     let log = Log::new();
-    if let Err(error) = log.open(&config) {
-        eprintln!("{error}");
-        return ExitCode::FAILURE;
-    }
+    log.open(&config).inspect_err(|reason| eprintln!("{reason}"))?;
     log.install();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            tracing::error!("Cannot start: {error}");
-            return ExitCode::FAILURE;
+    process::enter_directory(&config).map_err(|e| format!("Can't chdir to '{}': {e}", config.dir))?;
+    process::daemonize(&config).map_err(|e| format!("Can't go to the background: {e}"))?;
+    process::install_panic_hook(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
+    greet(&config);
+    let maxclients = process::adjust_open_files_limit(config.maxclients)?;
+    if maxclients != config.maxclients {
+        config.adjust(|settings| settings.maxclients = maxclients);
+    }
+    process::prepare_system(&config);
+    for check in process::check_system(&config) {
+        if let Some(warning) = check.warning {
+            tracing::warn!("WARNING: {warning}");
         }
-    };
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("Can't start the event loop: {e}"))?;
     runtime.block_on(run(config, log))
 }
 
-async fn run(config: Config, _log: Arc<Log>) -> ExitCode {
-    let pid_file = process::PidFile::create(&config);
-    let (sender, mailbox) = mailbox();
-    let threads = match io_threads(config.io_threads) {
-        Ok(threads) => threads,
-        Err(error) => {
-            tracing::error!("Cannot start I/O threads: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let mut listeners = Listeners::new(sender.clone(), config.shared(), threads);
-    let opened = listeners.open_tcp(&config).and_then(|()| listeners.open_unix(&config));
-    if let Err(error) = opened {
-        tracing::error!("{error}");
-        return ExitCode::FAILURE;
+fn greet(config: &Config) {
+    tracing::warn!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
+    tracing::warn!(
+        "Redis version={}, bits=64, commit=00000000, modified=0, pid={}, just started (Ferrite {})",
+        cli::REDIS_VERSION,
+        std::process::id(),
+        cli::FERRITE_VERSION
+    );
+    match &config.file {
+        Some(_) => tracing::warn!("Configuration loaded"),
+        None => tracing::warn!(
+            "Warning: no config file specified, using the default config. In order to specify a config file use ferrite /path/to/redis.conf"
+        ),
     }
+    config.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+}
+
+async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
+    let pid_file = process::PidFile::create(&config);
+    let supervisor = process::Supervisor::detect(config.supervised);
+    let (sender, mailbox) = mailbox();
+    let threads = io_threads(config.io_threads).map_err(|e| format!("Can't start I/O threads: {e}"))?;
+    let mut listeners = Listeners::new(sender.clone(), config.shared(), threads);
+    listeners.open_tcp(&config)?;
+    listeners.open_unix(&config)?;
+    if !listeners.is_open() {
+        return Err("Configured to not listen anywhere, exiting.".into());
+    }
+    log.set_role(Role::Primary);
+    tracing::info!("Running mode=standalone, port={}.", config.port);
     watch_signals(sender);
+    let (tcp, unix) = (config.port != 0, config.unixsocket.clone());
     let mut server = Server::new(config);
     server.core.listeners = Some(listeners);
-    tracing::info!("Ready to accept connections tcp");
-    let (mut server, _wish) = Actor::new(server, mailbox).run().await;
+    server.core.log = Some(log);
+    tracing::warn!("Server initialized");
+    if tcp {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if !unix.is_empty() {
+        tracing::info!("Ready to accept connections unix");
+    }
+    supervisor.ready();
+    let mut server = Actor::new(server, mailbox).run().await;
+    supervisor.stopping();
     if let Some(listeners) = &mut server.core.listeners {
         listeners.close();
     }
-    drop(pid_file);
+    if let Some(pid_file) = pid_file {
+        tracing::info!("Removing the pid file.");
+        drop(pid_file);
+    }
     tracing::warn!("Redis is now ready to exit, bye bye...");
-    ExitCode::SUCCESS
+    Ok(())
 }
 
-fn watch_signals(sender: ferrite::base::mailbox::Sender<Message>) {
+fn watch_signals(sender: Sender<Message>) {
     use tokio::signal::unix::{SignalKind, signal};
     for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")] {
         let sender = sender.clone();
@@ -87,7 +126,7 @@ fn watch_signals(sender: ferrite::base::mailbox::Sender<Message>) {
                     }
                 });
             }
-            Err(error) => tracing::warn!("Cannot watch {name}: {error}"),
+            Err(error) => tracing::warn!("Can't watch {name}: {error}"),
         }
     }
 }

@@ -57,7 +57,7 @@ impl Actor {
     }
 
     /// Runs until somebody wishes the process to end.
-    pub async fn run(mut self) -> (Server, ShutdownWish) {
+    pub async fn run(mut self) -> Server {
         loop {
             std::future::poll_fn(|cx| self.poll_work(cx)).await;
             let mut inbox = std::mem::take(&mut self.inbox);
@@ -67,8 +67,8 @@ impl Actor {
             self.inbox = inbox;
             self.run_slices();
             self.housekeeping();
-            if let Some(wish) = self.server.core.shutdown.take() {
-                return (self.server, wish);
+            if self.server.core.shutdown.is_some() {
+                return self.server;
             }
             if !self.runnable.is_empty() || self.expire_more {
                 // Connections get their turn between slices.

@@ -1,5 +1,6 @@
 //! Settings that live where they are used: copied there at start and after each CONFIG SET.
 
+use super::crash;
 use super::server::Server;
 use crate::value::Limits;
 
@@ -7,6 +8,7 @@ impl Server {
     /// Brings everything outside the configuration up to date with it.
     pub fn apply_settings(&mut self) {
         apply(&self.core.config, &mut self.ks);
+        crash::configure(self.core.config.crash_log_enabled, self.core.config.use_exit_on_panic);
         let max = self.core.config.slowlog_max_len;
         self.core.slowlog.trim(max);
     }

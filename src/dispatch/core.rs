@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::clients::Clients;
 use super::latency::LatencyMonitor;
@@ -11,6 +12,7 @@ use crate::base::clock::Clock;
 use crate::command::registry::{self, Names};
 use crate::config::Config;
 use crate::keyspace::evict::Pool;
+use crate::logging::Log;
 use crate::net::listen::Listeners;
 
 /// `CLIENT PAUSE`.
@@ -62,6 +64,8 @@ pub struct Core {
     pub executable: PathBuf,
     /// The listening sockets; none in tests without a network.
     pub listeners: Option<Listeners>,
+    /// The log, for changes of its settings.
+    pub log: Option<Arc<Log>>,
     /// Runs of the cron so far.
     pub cron_ticks: u64,
 }
@@ -94,6 +98,7 @@ impl Core {
             started_ms: clock.unix_us(0) / 1000,
             executable: std::env::current_exe().unwrap_or_default(),
             listeners: None,
+            log: None,
             cron_ticks: 0,
             clock,
             config,

@@ -9,6 +9,7 @@ pub mod apply;
 pub mod client;
 pub mod clients;
 pub mod core;
+pub mod crash;
 pub mod cron;
 pub mod gate;
 pub mod histogram;

@@ -2,6 +2,7 @@
 
 use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
+use super::crash;
 use super::gate::{self, Call};
 use super::slowlog;
 use crate::base::alloc;
@@ -174,10 +175,12 @@ impl Server {
         let db = client.db;
         let mut keys = self.ks.at(db);
         keys.no_touch = client.flags.contains(ClientFlags::NO_TOUCH);
+        crash::running(Some(command.id));
         let mut ctx = Ctx { args, db: keys, out, client, core: &mut self.core, command };
         if let Err(error) = (command.spec.run)(&mut ctx) {
             out.error(error.as_bytes());
         }
+        crash::running(None);
         self.spread_effects(db, &args);
         let failed = out.has_errors();
         if failed {

@@ -42,11 +42,12 @@ impl Reaper {
         let run = move || {
             for load in loads {
                 let objects = load.objects();
-                if let Load::Barrier(done) = &load {
+                match load {
+                    Load::Entry(entry) => drop(entry),
+                    Load::Databases(dbs) => drop(dbs),
                     // The asker may be gone already.
-                    let _ = done.send(());
+                    Load::Barrier(done) => drop(done.send(())),
                 }
-                drop(load);
                 of_thread.pending.fetch_sub(objects, Ordering::Relaxed);
                 of_thread.freed.fetch_add(objects, Ordering::Relaxed);
             }

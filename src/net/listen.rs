@@ -129,6 +129,11 @@ impl Listeners {
         Ok(())
     }
 
+    /// Whether anybody can come in.
+    pub fn is_open(&self) -> bool {
+        !self.tcp.is_empty() || self.unix.is_some()
+    }
+
     /// Opens the unix socket. Its mode is right from the first moment.
     ///
     /// # Errors
