@@ -110,6 +110,14 @@ impl<'a> Needle<'a> {
         }
     }
 
+    /// The encoding that this module gives to an element of unknown origin.
+    pub(super) fn canonical(elem: Elem<'a>) -> Self {
+        match elem {
+            Elem::Str(s) => Self::new(s),
+            Elem::Int(n) => Self::int(n),
+        }
+    }
+
     /// A string that is known not to be integer text.
     #[inline]
     fn str(body: &'a [u8]) -> Self {

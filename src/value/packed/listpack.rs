@@ -55,10 +55,7 @@ pub fn validate<B: Layout>(bytes: &[u8], deep: bool) -> Result<usize, usize> {
 }
 
 fn is_canonical(at: &[u8], elem: codec::Elem, encoded: usize) -> bool {
-    let needle = match elem {
-        codec::Elem::Str(text) => Needle::new(text),
-        codec::Elem::Int(n) => Needle::int(n),
-    };
+    let needle = Needle::canonical(elem);
     needle.encoded_len() == encoded && needle.matches(at)
 }
 
@@ -91,14 +88,10 @@ impl<B: Layout> Packed<B> {
             let (elem, encoded) = codec::decode_checked(at).ok_or(bad(offset))?;
             let back =
                 codec::check_backlen(&at[encoded..], encoded).ok_or(bad(offset + encoded))?;
-            let needle = match elem {
-                codec::Elem::Str(text) => Needle::new(text),
-                codec::Elem::Int(n) => Needle::int(n),
-            };
             if packed.count() == u32::MAX {
                 return Err(bad(offset));
             }
-            packed.push_back_needle(&needle);
+            packed.push_back_needle(&Needle::canonical(elem));
             offset += encoded + back;
         }
         if count != COUNT_UNKNOWN && count as usize != packed.len() {
