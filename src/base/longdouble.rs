@@ -65,6 +65,48 @@ impl LongDouble {
         }
     }
 
+    /// The greatest finite number.
+    pub const MAX: Self = Self {
+        negative: false,
+        magnitude: Magnitude::Finite {
+            mantissa: u64::MAX,
+            exponent: EXP_TOP - 64,
+        },
+    };
+
+    /// The same number with the other sign.
+    pub fn negated(self) -> Self {
+        Self {
+            negative: !self.negative,
+            ..self
+        }
+    }
+
+    pub fn is_negative(self) -> bool {
+        self.negative
+    }
+
+    pub fn is_finite(self) -> bool {
+        matches!(self.magnitude, Magnitude::Finite { .. })
+    }
+
+    /// Whether this number is less than the other; zeros of either sign are equal.
+    pub fn is_less(self, other: Self) -> bool {
+        // Normal numbers compare by exponent first; zeros and subnormals have the least one.
+        let rank = |n: Self| match n.magnitude {
+            Magnitude::Finite { mantissa, exponent } => (exponent, mantissa),
+            Magnitude::Infinite => (i64::MAX, 0),
+        };
+        let zero = (EXP_MIN, 0);
+        let (a, b) = (rank(self), rank(other));
+        match (self.negative && a != zero, other.negative && b != zero) {
+            (true, false) => true,
+            (false, true) => false,
+            (false, false) => a < b,
+            (true, true) => b < a,
+        }
+    }
+
     /// The sum, or `None` when it is NaN or infinite.
     pub fn add(self, other: Self) -> Option<Self> {
         let (

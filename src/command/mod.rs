@@ -2,16 +2,19 @@
 //! Help, COMMAND, the ACL categories, cluster slots and the checks before a call all read the same rows.
 
 pub mod args;
+pub mod bitmap;
 pub mod client;
 pub mod client_info;
 pub mod connection;
 pub mod ctx;
 pub mod docs;
 pub mod error;
+pub mod hyperloglog;
 pub mod introspect;
 pub mod keys;
 pub mod registry;
 pub mod spec;
+pub mod string;
 pub mod syntax;
 #[cfg(test)]
 pub mod testing;

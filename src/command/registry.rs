@@ -6,15 +6,18 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{connection, introspect};
+use super::{bitmap, connection, hyperloglog, introspect, string};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
 /// The tables of the families, one line each.
 #[rustfmt::skip]
 const TABLES: &[&[Spec]] = &[
+    bitmap::TABLE,
     connection::TABLE,
+    hyperloglog::TABLE,
     introspect::TABLE,
+    string::TABLE,
 ];
 
 /// A command or sub-command with what is derived from its row once and for all.

@@ -27,6 +27,7 @@ pub fn apply(config: &crate::config::Settings, ks: &mut crate::keyspace::Keyspac
         list_size: i64::from(config.list_max_listpack_size),
         list_compress_depth: config.list_compress_depth,
         hll_sparse_max_bytes: config.hll_sparse_max_bytes,
+        string_bytes: config.proto_max_bulk_len,
     };
     ks.access.policy = config.maxmemory_policy;
     ks.access.samples = config.maxmemory_samples;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Keyspace;
 use super::db::Db;
 use super::effect::{Class, Form};
+use crate::base::num;
 use crate::command::error::Error;
 use crate::resp::reply::Reply;
 use crate::value::entry::{BigRef, Blob, Entry, Head, New, Payload};
@@ -359,9 +360,13 @@ impl<'a> Keys<'a> {
             return self.insert_entry(hash, entry);
         };
         let before = entry.expire();
+        if before.is_some_and(|at| ks.now_ms > at) {
+            // The old value went before the new one came, and that is announced.
+            self.expire_now(key);
+            return self.set_str(key, value, expire);
+        }
         let after = match expire {
-            // What is over already is not kept for the new value.
-            Expire::Keep => before.filter(|&at| ks.now_ms <= at),
+            Expire::Keep => before,
             Expire::Never => None,
             Expire::At(at) => Some(at),
         };
@@ -373,6 +378,42 @@ impl<'a> Keys<'a> {
         if before.is_some() || after.is_some() {
             self.change_expire(hash, key, before, after);
         }
+    }
+
+    /// Changes an integer in place with one lookup; an absent key counts as 0 and is created. The
+    /// expiry stays. Returns the new integer.
+    ///
+    /// # Errors
+    /// `WRONGTYPE`, [`Error::NOT_INTEGER`] for other texts, or what the closure returns.
+    #[inline]
+    pub fn update_int(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(i64) -> Result<i64, Error>,
+    ) -> Result<i64, Error> {
+        let hash = self.hash(key);
+        let ks = &mut *self.ks;
+        let Some(entry) = ks.dbs[self.index].table.get_mut(hash, key, &ks.seed) else {
+            let n = f(0)?;
+            let entry = Entry::new(key, self.fresh_head(None), New::Int(n));
+            self.insert_entry(hash, entry);
+            return Ok(n);
+        };
+        if entry.expire().is_some_and(|at| ks.now_ms > at) {
+            self.expire_now(key);
+            return self.update_int(key, f);
+        }
+        let old = match entry.payload() {
+            Payload::Int(n) => n,
+            other => {
+                let text = Text::of(other).ok_or(Error::WRONG_TYPE)?;
+                num::parse_i64(&text).ok_or(Error::NOT_INTEGER)?
+            }
+        };
+        let n = f(old)?;
+        entry.set_payload(New::Int(n));
+        entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+        Ok(n)
     }
 
     fn change_expire(&mut self, hash: u64, key: &[u8], before: Option<i64>, after: Option<i64>) {
@@ -512,16 +553,23 @@ impl<'a> Keys<'a> {
     /// [`Keys::update`] has just emptied and so deleted the key, `del` is announced too.
     #[inline]
     pub fn effect(&mut self, class: Class, event: &'static str, key: &[u8], changes: usize) {
+        if changes > 0 {
+            self.changed(key, changes);
+        }
         let index = self.index;
         let effects = &mut self.ks.effects;
-        if changes > 0 {
-            effects.dirty += changes as u64;
-            effects.touch(index, key);
-        }
         effects.notify(class, event, index, key);
         if std::mem::take(&mut effects.emptied) {
             effects.notify(Class::GENERIC, "del", index, key);
         }
+    }
+
+    /// As [`Keys::effect`] for a change that has no event (PFCOUNT keeps its result in the value).
+    #[inline]
+    pub fn changed(&mut self, key: &[u8], changes: usize) {
+        let effects = &mut self.ks.effects;
+        effects.dirty += changes as u64;
+        effects.touch(self.index, key);
     }
 
     /// Logs this instead of the command as it was sent; may be called several times. Used where

@@ -6,8 +6,10 @@
 //! twins borrow it for reading. Clones of large forms share structure, so that a snapshot costs
 //! the same for one element and for a million.
 
+pub mod bits;
 pub mod entry;
 pub mod hash;
+pub mod hll;
 pub mod intset;
 pub mod list;
 pub mod packed;
@@ -128,6 +130,8 @@ pub struct Limits {
     pub list_compress_depth: usize,
     /// `hll-sparse-max-bytes`.
     pub hll_sparse_max_bytes: usize,
+    /// `proto-max-bulk-len`: no command makes a longer string.
+    pub string_bytes: usize,
 }
 
 impl Default for Limits {
@@ -143,6 +147,7 @@ impl Default for Limits {
             list_size: -2,
             list_compress_depth: 0,
             hll_sparse_max_bytes: 3000,
+            string_bytes: 512 * 1024 * 1024,
         }
     }
 }
