@@ -396,3 +396,104 @@ fn decimal_to_binary(digits: &[u8], power: i64) -> Unrounded {
         exponent: power - shift,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(a: &str, b: &str) -> Option<String> {
+        let mut out = Vec::new();
+        let (a, b) = (
+            LongDouble::parse(a.as_bytes()),
+            LongDouble::parse(b.as_bytes()),
+        );
+        a.unwrap().add(b.unwrap())?.write(&mut out);
+        Some(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn sums_are_those_of_redis() {
+        // Replies of INCRBYFLOAT.
+        for (a, b, expected) in [
+            ("0.1", "0.2", "0.3"),
+            ("10.50", "0.1", "10.6"),
+            ("5.0e3", "2.0e2", "5200"),
+            ("3.0", "-3", "0"),
+            ("-0", "-0", "0"),
+            ("1", "0x10", "17"),
+            ("1", "0x1p-3", "1.125"),
+            ("17179869184", "17179869184", "34359738368"),
+            ("9223372036854775807", "1", "9223372036854775808"),
+            ("1e18", "0.5", "1000000000000000000.5"),
+            ("1e-17", "0", "0.00000000000000001"),
+            ("4e-18", "0", "0"),
+            ("0.99999999999999999999", "0", "1"),
+            ("1e25", "0", "10000000000000000000000000"),
+        ] {
+            assert_eq!(sum(a, b).as_deref(), Some(expected), "{a} + {b}");
+        }
+        let start = "100000000000000000002818806839475865145864534336290520386";
+        assert!(sum("1e400", "1").is_some_and(|s| s.len() == 401 && s.starts_with(&start[..16])));
+    }
+
+    #[test]
+    fn infinity_is_no_sum() {
+        assert_eq!(sum("inf", "1"), None);
+        assert_eq!(sum("inf", "-inf"), None);
+        assert_eq!(sum("1.1e4932", "1.1e4932"), None);
+        assert!(sum("1.1e4932", "1").is_some_and(|s| s.len() == 4933));
+        assert!(sum("1.1e4932", "-1.1e4932").is_some_and(|s| s == "0"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_float() {
+        let long = "1".repeat(5120);
+        for text in [
+            "", " 1", "1 ", "nan", "1e", ".", "-", "0x", "1e5000", "1e-5000", "inf1", "1f", &long,
+        ] {
+            assert_eq!(LongDouble::parse(text.as_bytes()), None, "{text}");
+        }
+        for text in [
+            "1e-4950",
+            "1e4932",
+            "0e99999",
+            "Infinity",
+            &"1".repeat(4933),
+            &"0".repeat(5119),
+        ] {
+            let text = if text.len() == 4933 {
+                &text[..4932]
+            } else {
+                text
+            };
+            assert!(LongDouble::parse(text.as_bytes()).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn small_and_big_conversions_agree() {
+        // The same number with and without digits that force the long way.
+        let mut state = 88_172_645_463_325_252u64;
+        for _ in 0..3_000 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let (digits, power) = (state >> (state % 50), (state % 55) as i64 - 27);
+            let short = format!("{digits}e{power}");
+            let long = format!("{digits}.{}e{power}", "0".repeat(30));
+            assert_eq!(
+                LongDouble::parse(short.as_bytes()),
+                LongDouble::parse(long.as_bytes())
+            );
+            let digits: Vec<u8> = digits.to_string().bytes().map(|b| b - b'0').collect();
+            let mut padded = digits.clone();
+            padded.resize(40, 0);
+            let pad = 40 - digits.len() as i64;
+            assert_eq!(
+                LongDouble::round(false, decimal_to_binary(&digits, power)),
+                LongDouble::round(false, decimal_to_binary(&padded, power - pad)),
+                "{short}"
+            );
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! Numbers as text, exactly as Redis reads and prints them: 64-bit integers in canonical decimal, and
 //! doubles as scores and replies show them.
 
+mod grisu;
+
 use crate::base::longdouble;
 
 /// Parses a canonical decimal `i64`: no `+`, no leading zeros, no blanks, no `-0`. These are the texts
@@ -115,8 +117,12 @@ fn write_shortest(out: &mut Vec<u8>, value: f64) {
     if value < 0.0 {
         out.push(b'-');
     }
-    let (digits, len, exponent) = shortest_digits(value.abs());
-    let digits = &digits[..len];
+    let grisu::Digits {
+        text,
+        len,
+        exponent,
+    } = grisu::digits(value.abs());
+    let digits = &text[..len];
     // The value is digits * 10^exponent; `scale` is the exponent of its first digit.
     let count = len as i32;
     let scale = exponent + count - 1;
@@ -145,36 +151,179 @@ fn write_shortest(out: &mut Vec<u8>, value: f64) {
     }
 }
 
-/// The shortest digits of a positive finite double, how many there are, and the power of ten of the last.
-fn shortest_digits(value: f64) -> ([u8; 24], usize, i32) {
-    let mut buffer = ryu::Buffer::new();
-    let text = buffer.format_finite(value).as_bytes();
-    let mut digits = [0u8; 24];
-    let (mut len, mut exponent, mut fraction) = (0, 0i32, false);
-    let mut bytes = text.iter();
-    while let Some(&byte) = bytes.next() {
-        match byte {
-            b'.' => fraction = true,
-            b'e' => {
-                let power = std::str::from_utf8(bytes.as_slice())
-                    .ok()
-                    .and_then(|s| s.parse::<i32>().ok());
-                exponent += power.unwrap_or(0);
-                break;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(value: f64) -> String {
+        let mut out = Vec::new();
+        write_f64(&mut out, value);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn integers_are_canonical_only() {
+        for n in [
+            0,
+            1,
+            -1,
+            9,
+            10,
+            99,
+            127,
+            -128,
+            10_000,
+            i64::MAX,
+            i64::MIN,
+            i64::MAX - 1,
+            i64::MIN + 1,
+        ] {
+            let text = n.to_string();
+            assert_eq!(parse_i64(text.as_bytes()), Some(n));
+            assert_eq!(i64_len(n), text.len());
+            let mut out = b"x".to_vec();
+            write_i64(&mut out, n);
+            assert_eq!(out[1..], *text.as_bytes());
+        }
+        for power in 0..19 {
+            for n in [10i64.pow(power), 10i64.pow(power) - 1, -(10i64.pow(power))] {
+                assert_eq!(parse_i64(n.to_string().as_bytes()), Some(n));
+                assert_eq!(i64_len(n), n.to_string().len());
             }
-            digit => {
-                exponent -= i32::from(fraction);
-                // Leading zeros carry no information.
-                if len > 0 || digit != b'0' {
-                    digits[len] = digit;
-                    len += 1;
-                }
+        }
+        let bad: [&[u8]; 16] = [
+            b"",
+            b"-",
+            b"+1",
+            b"-0",
+            b"00",
+            b"01",
+            b"-01",
+            b" 1",
+            b"1 ",
+            b"1a",
+            b"a",
+            b"1.0",
+            b"9223372036854775808",
+            b"-9223372036854775809",
+            b"18446744073709551616",
+            b"100000000000000000000000",
+        ];
+        for bytes in bad {
+            assert_eq!(parse_i64(bytes), None, "{}", bytes.escape_ascii());
+        }
+        assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(parse_u64(b"18446744073709551616"), None);
+        assert_eq!(parse_u64(b"99999999999999999999"), None);
+        assert_eq!(parse_u64(b"-1"), None);
+    }
+
+    #[test]
+    fn doubles_are_read_as_strtod_reads_them() {
+        let good: [(&str, f64); 18] = [
+            ("3", 3.0),
+            ("+5", 5.0),
+            ("-.5e-3", -0.0005),
+            ("5.", 5.0),
+            ("1E5", 1e5),
+            ("inf", f64::INFINITY),
+            ("+INF", f64::INFINITY),
+            ("-Infinity", f64::NEG_INFINITY),
+            ("0x10", 16.0),
+            ("0x1p3", 8.0),
+            ("-0X1.8P1", -3.0),
+            ("0x.8", 0.5),
+            ("0x1p-1074", 5e-324),
+            ("0x1.fffffffffffff8p0", 2.0),
+            ("0e999999999999", 0.0),
+            ("0x0p99999999999", 0.0),
+            ("5e-324", 5e-324),
+            ("00012", 12.0),
+        ];
+        for (text, value) in good {
+            assert_eq!(parse_f64(text.as_bytes()), Some(value), "{text}");
+        }
+        for text in [
+            "",
+            " 1",
+            "1 ",
+            "nan",
+            "-nan",
+            "1e",
+            "1e+",
+            ".",
+            "+",
+            "-",
+            "--5",
+            "0x",
+            "0x.",
+            "0xg",
+            "0x1p",
+            "1d",
+            "1_0",
+            "1e400",
+            "-1e400",
+            "1e-400",
+            "0x1p1024",
+            "0x1p-1076",
+            "infin",
+            "inf ",
+            "1e99999999999999999999",
+        ] {
+            assert_eq!(parse_f64(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(parse_f64(b"\xff1"), None);
+    }
+
+    #[test]
+    fn doubles_are_laid_out_as_redis_does() {
+        for (value, expected) in [
+            (3.0, "3"),
+            (2.5, "2.5"),
+            (1e16, "10000000000000000"),
+            (1e18, "1000000000000000000"),
+            (1e20, "1e+20"),
+            (123456789012345678.0, "123456789012345680"),
+            (12345678901234567890.0, "12345678901234567000"),
+            (4611686018427387904.0, "4611686018427387904"),
+            (9223372036854775807.0, "9223372036854776000"),
+            (1e-5, "0.00001"),
+            (1e-6, "0.000001"),
+            (1.5e-7, "1.5e-7"),
+            (1e-10, "1e-10"),
+            (1.2e25, "1.2e+25"),
+            (0.1, "0.1"),
+            (-0.1, "-0.1"),
+            (1234567.125, "1234567.125"),
+            (5e-324, "5e-324"),
+            (f64::MAX, "1.7976931348623157e+308"),
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "nan"),
+            (-0.000545133, "-5.451330000000001e-4"),
+            // Where Redis' algorithm finds other digits than an exact one.
+            (0.00877307, "0.008773069999999999"),
+            (-634905204880004.75, "-634905204880004.7"),
+            (6.0625305487935226e-18, "6.0625305487935226e-18"),
+            (274564663099778.125, "274564663099778.13"),
+        ] {
+            assert_eq!(text(value), expected);
+        }
+    }
+
+    #[test]
+    fn printed_doubles_read_back() {
+        let mut bits = 0x9E37_79B9_7F4A_7C15u64;
+        for _ in 0..50_000 {
+            bits = bits
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let value = f64::from_bits(bits ^ bits >> 32);
+            if value.is_finite() {
+                assert_eq!(parse_f64(text(value).as_bytes()), Some(value));
             }
         }
     }
-    while len > 1 && digits[len - 1] == b'0' {
-        len -= 1;
-        exponent += 1;
-    }
-    (digits, len, exponent)
 }
