@@ -10,6 +10,7 @@ pub mod entry;
 pub mod hash;
 pub mod intset;
 pub mod list;
+pub mod member;
 pub mod packed;
 pub mod set;
 pub mod tree;
@@ -92,7 +93,11 @@ impl Payload<'_> {
     /// Type of the value.
     pub fn value_type(&self) -> Type {
         match self {
-            Payload::None | Payload::Int(_) | Payload::Str(_) | Payload::Raw(_) | Payload::Big(_) => Type::String,
+            Payload::None
+            | Payload::Int(_)
+            | Payload::Str(_)
+            | Payload::Raw(_)
+            | Payload::Big(_) => Type::String,
             Payload::Packed(blob) => match blob.tag {
                 tag::LIST => Type::List,
                 tag::SET_PACKED..=tag::SET_INT64 => Type::Set,
