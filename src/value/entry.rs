@@ -215,7 +215,8 @@ pub struct Head {
     pub score: Option<f64>,
 }
 
-/// A thin, reference-counted pointer to one entry. `Clone` shares.
+/// A thin, reference-counted pointer to one entry, aligned to 8. `Clone` shares.
+#[repr(transparent)]
 pub struct Entry(NonNull<u8>);
 
 // SAFETY: shared entries are immutable but for atomics (contract); the Arcs inside hold Send +

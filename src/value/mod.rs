@@ -12,6 +12,7 @@ pub mod hash;
 pub mod hll;
 pub mod intset;
 pub mod list;
+pub mod member;
 pub mod packed;
 pub mod set;
 pub mod tree;
@@ -94,7 +95,11 @@ impl Payload<'_> {
     /// Type of the value.
     pub fn value_type(&self) -> Type {
         match self {
-            Payload::None | Payload::Int(_) | Payload::Str(_) | Payload::Raw(_) | Payload::Big(_) => Type::String,
+            Payload::None
+            | Payload::Int(_)
+            | Payload::Str(_)
+            | Payload::Raw(_)
+            | Payload::Big(_) => Type::String,
             Payload::Packed(blob) => match blob.tag {
                 tag::LIST => Type::List,
                 tag::SET_PACKED..=tag::SET_INT64 => Type::Set,
