@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ferrite::base::alloc::Counting;
 use ferrite::base::mailbox::mailbox;
 use ferrite::base::process;
-use ferrite::config::{Config, Sources};
+use ferrite::cli;
+use ferrite::config::Config;
 use ferrite::dispatch::actor::{Actor, Message};
 use ferrite::dispatch::server::Server;
 use ferrite::logging::Log;
@@ -16,15 +17,9 @@ use ferrite::net::listen::{Listeners, io_threads};
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    let mut words = std::env::args_os().skip(1).map(|w| w.into_encoded_bytes()).peekable();
-    let file = words.next_if(|w| !w.starts_with(b"--")).map(|w| String::from_utf8_lossy(&w).into_owned().into());
-    let sources = Sources { file, options: words.collect(), ..Sources::default() };
-    match Config::load(&sources) {
+    match cli::run(std::env::args_os()).and_then(|sources| cli::load(&sources)) {
         Ok(config) => serve(config),
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
+        Err(code) => ExitCode::from(code),
     }
 }
 
