@@ -86,15 +86,6 @@ pub fn umask(mask: u32) -> u32 {
     unsafe { libc::umask(mask as libc::mode_t) as u32 }
 }
 
-/// Runs `work` under another mask of modes for new files. The mask belongs to the whole process, so nothing that creates
-/// files may run on other threads meanwhile.
-pub fn with_umask<T>(mask: u32, work: impl FnOnce() -> T) -> T {
-    let before = umask(mask);
-    let result = work();
-    umask(before);
-    result
-}
-
 /// Sends a signal to a process; signal 0 only asks whether it exists.
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: takes numbers only.

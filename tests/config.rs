@@ -1,0 +1,178 @@
+//! Command line and configuration checks of the binary, seen from outside. Nothing here needs a running server.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("ferrite-cli-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        Scratch(dir)
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn ferrite(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ferrite"))
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn version_and_help() {
+    for word in ["--version", "-v"] {
+        let output = ferrite(&[word]);
+        assert!(output.status.success());
+        let text = stdout(&output);
+        let version = text
+            .split(' ')
+            .find_map(|word| word.strip_prefix("v="))
+            .unwrap();
+        assert!(
+            version
+                .split('.')
+                .all(|number| number.parse::<u32>().is_ok()),
+            "{text}"
+        );
+    }
+    let output = ferrite(&["--help"]);
+    assert!(output.status.success() && stdout(&output).contains("check-config"));
+}
+
+#[test]
+fn a_wrong_line_ends_the_start_with_its_place() {
+    let scratch = Scratch::new("wrong");
+    let file = scratch.file("a.conf", "# fine\nport 0\nmaxmemroy 5mb\n");
+    let output = ferrite(&[&file]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stderr(&output);
+    for part in [
+        "*** FATAL CONFIG FILE ERROR (Redis 7.",
+        "Reading the configuration file, at line 3",
+        ">>> 'maxmemroy 5mb'",
+        "Bad directive or wrong number of arguments",
+        "Did you mean 'maxmemory'?",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn wrong_options_end_the_start() {
+    let cases: [(&[&str], &str); 4] = [
+        (&["--port"], "'port'\nwrong number of arguments"),
+        (
+            &["--port", "6379", "6380"],
+            "'port \"6379\" \"6380\"'\nwrong number of arguments",
+        ),
+        (
+            &["--loglevel", "--bla"],
+            "'loglevel \"--bla\"'\nargument(s) must be one of the following",
+        ),
+        (
+            &["/nonexistent/a.conf"],
+            "can't open config file '/nonexistent/a.conf': No such file or directory",
+        ),
+    ];
+    for (words, expected) in cases {
+        let output = ferrite(words);
+        assert_eq!(output.status.code(), Some(1), "{words:?}");
+        assert!(
+            stderr(&output).contains(expected),
+            "{words:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn configuration_from_standard_input() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ferrite"))
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"port 0\nfoo 1\n")
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("at line 2"), "{}", stderr(&output));
+}
+
+#[test]
+fn check_config_tells_scripts_by_its_code() {
+    let scratch = Scratch::new("check");
+    let dir = scratch.0.display();
+    let socket = format!("port 0\nunixsocket {dir}/s.sock\ndir {dir}\n");
+    let good = scratch.file("good.conf", &socket);
+    let bad = scratch.file("bad.conf", &format!("{socket}port x\nsave 1\n"));
+    let odd = scratch.file(
+        "odd.conf",
+        &format!("{socket}maxmemory-policy allkeys-lru\n"),
+    );
+
+    let output = ferrite(&["check-config", &good]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+
+    let output = ferrite(&["check-config", &good, &bad]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = stdout(&output);
+    assert!(
+        text.contains("bad.conf: line 4: error: 'port x': argument couldn't be parsed"),
+        "{text}"
+    );
+    assert!(
+        text.contains("bad.conf: line 5: error: 'save 1': Invalid save parameters"),
+        "{text}"
+    );
+    assert!(
+        text.contains("good.conf: ok (errors: 0, warnings: 0)"),
+        "{text}"
+    );
+
+    assert_eq!(ferrite(&["check-config", &odd]).status.code(), Some(0));
+    assert_eq!(
+        ferrite(&["check-config", "--strict", &odd]).status.code(),
+        Some(1)
+    );
+    assert_eq!(ferrite(&["check-config"]).status.code(), Some(2));
+}
+
+#[test]
+fn sub_modes_of_later_builds_say_so() {
+    for words in [&["sentinel", "x"], &["check-aof", "x"], &["check-rdb", "x"]] {
+        let output = ferrite(words);
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(stderr(&output).lines().count(), 1);
+    }
+}
