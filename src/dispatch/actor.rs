@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::client::{Client, ClientFlags, Waiting};
 use super::core::ShutdownWish;
-use super::server::{Server, Turn};
+use super::server::{PREFETCH, Server, Turn};
 use crate::base::mailbox::Mailbox;
 use crate::keyspace::cycle::Slice;
 use crate::net::conn::Conn;
@@ -27,6 +27,15 @@ pub enum Message {
     Closed { id: u64, slot: usize },
     /// SIGTERM or SIGINT, by name.
     Signal(&'static str),
+}
+
+impl Message {
+    fn batch(&self) -> Option<&Batch> {
+        match self {
+            Message::Batch { batch, .. } => Some(batch),
+            _ => None,
+        }
+    }
 }
 
 /// The loop's own state.
@@ -60,11 +69,8 @@ impl Actor {
     pub async fn run(mut self) -> Server {
         loop {
             std::future::poll_fn(|cx| self.poll_work(cx)).await;
-            let mut inbox = std::mem::take(&mut self.inbox);
-            for message in inbox.drain(..) {
-                self.handle(message);
-            }
-            self.inbox = inbox;
+            let inbox = std::mem::take(&mut self.inbox);
+            self.inbox = self.handle_all(inbox);
             self.run_slices();
             self.housekeeping();
             if self.server.core.shutdown.is_some() {
@@ -121,6 +127,25 @@ impl Actor {
         if self.server.core.pause.is_none() {
             self.runnable.extend(self.server.core.paused.drain(..));
         }
+    }
+
+    /// Handles all messages in order, a few at a time, so that the memory of the next ones comes
+    /// while it is still their turn.
+    /// Returns the vector, empty, for the next messages.
+    fn handle_all(&mut self, mut inbox: Vec<Message>) -> Vec<Message> {
+        let mut messages = inbox.drain(..);
+        while !messages.as_slice().is_empty() {
+            let few = messages.as_slice().len().min(PREFETCH);
+            if few > 1 {
+                let batches = messages.as_slice()[..few].iter().filter_map(Message::batch);
+                self.server.prefetch_first(batches);
+            }
+            for message in messages.by_ref().take(few) {
+                self.handle(message);
+            }
+        }
+        drop(messages);
+        inbox
     }
 
     fn handle(&mut self, message: Message) {

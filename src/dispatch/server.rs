@@ -1,5 +1,7 @@
 //! Running commands: the keyspace and everything beside it, in the hands of one thread.
 
+use smallvec::SmallVec;
+
 use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
 use super::crash;
@@ -17,10 +19,14 @@ use crate::config::Config;
 use crate::keyspace::effect::Form;
 use crate::keyspace::Keyspace;
 use crate::resp::reply::Reply;
-use crate::resp::request::Fault;
+use crate::resp::request::{Batch, Fault};
 
 /// A client's batch gives way to others after this long, in µs.
 const BATCH_SLICE_US: i64 = 2_000;
+/// Keys whose memory is fetched ahead.
+pub const PREFETCH: usize = 16;
+/// Tables with fewer keys are in the cache anyway.
+const PREFETCH_KEYS: usize = 10_000;
 /// Eviction hands back after this long, in µs; the next command goes on with it.
 const EVICTION_SLICE_US: i64 = 500;
 
@@ -62,8 +68,10 @@ impl Server {
         let mut out = std::mem::take(&mut client.out);
         let batch = &*waiting.batch;
         let mut turn = Turn::Done;
-        self.prefetch(client, waiting);
         while waiting.next < batch.commands.len() && !client.is(ClientFlags::CLOSE_AFTER_REPLY) {
+            if waiting.next.is_multiple_of(PREFETCH) {
+                self.prefetch(client.db, batch, waiting.next);
+            }
             let args = batch.args(waiting.next);
             let wire = u64::from(batch.commands[waiting.next].wire);
             if self.must_pause(client, &args) {
@@ -90,21 +98,35 @@ impl Server {
         turn
     }
 
-    /// Brings the table lines of the batch's next keys to the cache: the commands run one after
+    /// Brings the table lines of a batch's next keys to the cache: the commands run one after
     /// another, but their memory comes at the same time.
-    fn prefetch(&self, client: &Client, waiting: &Waiting) {
-        let commands = &waiting.batch.commands[waiting.next..];
-        if commands.len() < 4 {
+    fn prefetch(&self, db: usize, batch: &Batch, from: usize) {
+        let table = &self.ks.dbs[db].table;
+        if table.len() < PREFETCH_KEYS || batch.commands.len() < from + 2 {
             return;
         }
-        let table = &self.ks.dbs[client.db].table;
-        if table.len() < 10_000 {
+        let until = batch.commands.len().min(from + PREFETCH);
+        let hashes: SmallVec<[u64; PREFETCH]> =
+            (from..until).filter_map(|at| self.first_key_hash(batch, at)).collect();
+        hashes.iter().for_each(|hash| table.prefetch(*hash));
+        hashes.iter().for_each(|hash| table.prefetch_item(*hash));
+    }
+
+    /// Hash of what is the first key of most commands.
+    fn first_key_hash(&self, batch: &Batch, at: usize) -> Option<u64> {
+        let args = batch.args(at);
+        (args.len() >= 2).then(|| self.ks.seed.hash_bytes(args.get(1)))
+    }
+
+    /// As [`Server::prefetch`] for the first commands of several clients.
+    pub fn prefetch_first<'a>(&self, batches: impl Iterator<Item = &'a Batch>) {
+        // Most clients stay in the first database; a wrong guess costs nothing but time.
+        let table = &self.ks.dbs[0].table;
+        if table.len() < PREFETCH_KEYS {
             return;
         }
-        let spans = commands.iter().take(32).enumerate().filter(|(_, c)| c.count >= 2);
-        let hashes: smallvec::SmallVec<[u64; 32]> = spans
-            .map(|(at, _)| self.ks.seed.hash_bytes(waiting.batch.args(waiting.next + at).get(1)))
-            .collect();
+        let hashes: SmallVec<[u64; PREFETCH]> =
+            batches.filter(|b| !b.is_empty()).filter_map(|b| self.first_key_hash(b, 0)).collect();
         hashes.iter().for_each(|hash| table.prefetch(*hash));
         hashes.iter().for_each(|hash| table.prefetch_item(*hash));
     }

@@ -134,14 +134,15 @@ impl<'a> Keys<'a> {
     }
 
     /// Deletes the key if its time is over. After this, a lookup finds only living keys.
-    #[inline]
     pub fn expire_if_due(&mut self, key: &[u8]) {
-        if self.db().volatile == 0 {
-            return;
-        }
         let hash = self.hash(key);
-        let due = self.db().table.get(hash, key).is_some_and(|e| self.is_expired(e));
-        if due {
+        self.expire_hashed(hash, key);
+    }
+
+    #[inline]
+    fn expire_hashed(&mut self, hash: u64, key: &[u8]) {
+        let db = self.db();
+        if db.volatile > 0 && db.table.get(hash, key).is_some_and(|e| self.is_expired(e)) {
             self.expire_now(key);
         }
     }
@@ -184,28 +185,18 @@ impl<'a> Keys<'a> {
     #[inline]
     pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
         let hash = self.hash(key);
-        let Some(entry) = self.ks.dbs[self.index].table.get(hash, key) else {
-            return self.missed(key);
-        };
-        if self.is_expired(entry) {
-            self.expire_now(key);
-            return self.missed(key);
-        }
-        self.ks.stats.hits += 1;
+        self.expire_hashed(hash, key);
         let ks = &mut *self.ks;
-        let entry = ks.dbs[self.index].table.get(hash, key)?;
+        let Some(entry) = ks.dbs[self.index].table.get(hash, key) else {
+            ks.stats.misses += 1;
+            ks.effects.notify(Class::KEY_MISS, "keymiss", self.index, key);
+            return None;
+        };
+        ks.stats.hits += 1;
         if !self.no_touch {
-            let clock =
-                ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit());
-            entry.set_clock(clock);
+            entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
         }
         Some(entry)
-    }
-
-    fn missed(&mut self, key: &[u8]) -> Option<&Entry> {
-        self.ks.stats.misses += 1;
-        self.ks.effects.notify(Class::KEY_MISS, "keymiss", self.index, key);
-        None
     }
 
     /// Reads a string.
@@ -258,8 +249,8 @@ impl<'a> Keys<'a> {
     /// # Errors
     /// `WRONGTYPE` if the key holds another type; nothing is called then.
     pub fn update<C: Collection, R>(&mut self, key: &[u8], f: impl FnOnce(&mut C) -> R) -> Result<R, Error> {
-        self.expire_if_due(key);
         let hash = self.hash(key);
+        self.expire_hashed(hash, key);
         let ks = &mut *self.ks;
         let db = &mut ks.dbs[self.index];
         if let Some(entry) = db.table.get_mut(hash, key, &ks.seed) {
@@ -466,8 +457,8 @@ impl<'a> Keys<'a> {
         key: &[u8],
         f: impl FnOnce(&mut Vec<u8>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        self.expire_if_due(key);
         let hash = self.hash(key);
+        self.expire_hashed(hash, key);
         let ks = &mut *self.ks;
         let mut bytes = std::mem::take(&mut ks.scratch);
         bytes.clear();
