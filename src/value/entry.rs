@@ -5,9 +5,9 @@
 //! nothing where they are absent:
 //!
 //! ```text
-//! 0  reference count   u32, atomic
-//! 4  head              u8: kind (low 4 bits), CLOCK, EXPIRE, SCORE, HINTED
-//! 5  clock             3 bytes, atomic, only with CLOCK: access time (LRU) or counter (LFU)
+//! 0  reference count   u16, atomic; an entry that has MAX_SHARES owners is copied instead
+//! 2  head              u8: kind (low 4 bits), CLOCK, EXPIRE, SCORE, HINTED
+//! 3  clock             3 bytes, atomic, only with CLOCK: access time (LRU) or counter (LFU)
 //!    expire            i64, unix time in ms, only with EXPIRE
 //!    score             f64, only with SCORE
 //!    key length        1, 3 or 5 bytes, then the key
@@ -27,7 +27,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering, fence};
 
 use crate::base::hash::Seed;
 use crate::keyspace::table::Item;
@@ -60,6 +60,10 @@ const K_OBJ: u8 = 10;
 /// Longest string that is stored inside its entry, in bytes. Longer ones are shared buffers, so
 /// that replies and snapshots do not copy them.
 pub const INLINE_MAX: usize = 1024;
+
+/// Owners that an entry may have. Far from the end of the counter, because threads that meet here
+/// count before they look.
+const MAX_SHARES: u16 = u16::MAX / 2;
 
 /// A small collection as it lies inside its entry: which encoding, how many elements, the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,7 +338,7 @@ impl Entry {
     /// One allocation with these parts.
     pub fn new(key: &[u8], head: Head, value: New<'_>) -> Entry {
         let mut flags = new_kind(&value);
-        let mut size = 5 + len_size(key.len()) + key.len() + new_size(&value);
+        let mut size = 3 + len_size(key.len()) + key.len() + new_size(&value);
         if head.clock.is_some() {
             flags |= CLOCK;
             size += 3;
@@ -354,12 +358,12 @@ impl Entry {
             let Some(ptr) = NonNull::new(base) else {
                 handle_alloc_error(layout);
             };
-            base.cast::<u32>().write(1);
-            base.add(4).write(flags);
+            base.cast::<u16>().write(1);
+            base.add(2).write(flags);
             let entry = Entry(ptr);
-            let mut pen = Pen(base.add(5));
+            let mut pen = Pen(base.add(3));
             if let Some(clock) = head.clock {
-                pen.0 = base.add(8);
+                pen.0 = base.add(6);
                 entry.set_clock(clock);
             }
             if let Some(ms) = head.expire {
@@ -381,8 +385,8 @@ impl Entry {
 
     #[inline]
     fn head(&self) -> u8 {
-        // SAFETY: byte 4 is always there.
-        unsafe { *self.0.as_ptr().add(4) }
+        // SAFETY: byte 2 is always there.
+        unsafe { *self.0.as_ptr().add(2) }
     }
 
     #[inline]
@@ -391,9 +395,9 @@ impl Entry {
     }
 
     #[inline]
-    fn count(&self) -> &AtomicU32 {
+    fn count(&self) -> &AtomicU16 {
         // SAFETY: offset 0, aligned to 8.
-        unsafe { &*self.0.as_ptr().cast::<AtomicU32>() }
+        unsafe { &*self.0.as_ptr().cast::<AtomicU16>() }
     }
 
     /// Nobody else holds this entry.
@@ -404,7 +408,7 @@ impl Entry {
 
     #[inline]
     fn expire_at(&self) -> usize {
-        if self.head() & CLOCK != 0 { 8 } else { 5 }
+        if self.head() & CLOCK != 0 { 6 } else { 3 }
     }
 
     #[inline]
@@ -479,11 +483,11 @@ impl Entry {
         if self.head() & CLOCK == 0 {
             return 0;
         }
-        // SAFETY: with CLOCK, bytes 5..8 are the clock; 6 is aligned to 2.
+        // SAFETY: with CLOCK, bytes 3..6 are the clock; 4 is aligned to 2.
         unsafe {
             let base = self.0.as_ptr();
-            let low = (*base.add(5).cast::<AtomicU8>()).load(Ordering::Relaxed);
-            let high = (*base.add(6).cast::<AtomicU16>()).load(Ordering::Relaxed);
+            let low = (*base.add(3).cast::<AtomicU8>()).load(Ordering::Relaxed);
+            let high = (*base.add(4).cast::<AtomicU16>()).load(Ordering::Relaxed);
             u32::from(high) << 8 | u32::from(low)
         }
     }
@@ -497,8 +501,8 @@ impl Entry {
         // SAFETY: as in clock(); atomics, so a snapshot may read at the same time.
         unsafe {
             let base = self.0.as_ptr();
-            (*base.add(5).cast::<AtomicU8>()).store(clock as u8, Ordering::Relaxed);
-            (*base.add(6).cast::<AtomicU16>()).store((clock >> 8) as u16, Ordering::Relaxed);
+            (*base.add(3).cast::<AtomicU8>()).store(clock as u8, Ordering::Relaxed);
+            (*base.add(4).cast::<AtomicU16>()).store((clock >> 8) as u16, Ordering::Relaxed);
         }
     }
 
@@ -512,7 +516,7 @@ impl Entry {
             self.make_unique();
             let head = if on { self.head() | HINTED } else { self.head() & !HINTED };
             // SAFETY: unique.
-            unsafe { self.0.as_ptr().add(4).write(head) };
+            unsafe { self.0.as_ptr().add(2).write(head) };
         }
     }
 
@@ -596,11 +600,16 @@ impl Entry {
     #[inline]
     pub fn make_unique(&mut self) {
         if !self.is_unique() {
-            let copy = Entry::new(self.key(), self.head_parts(), self.payload_new());
-            let hinted = self.is_hinted();
-            *self = copy;
-            self.set_hinted(hinted);
+            *self = self.copy();
         }
+    }
+
+    /// Another allocation with the same content; large values are shared.
+    #[cold]
+    fn copy(&self) -> Entry {
+        let mut copy = Entry::new(self.key(), self.head_parts(), self.payload_new());
+        copy.set_hinted(self.is_hinted());
+        copy
     }
 
     /// The payload as a value for another entry: pointers are shared.
@@ -649,7 +658,7 @@ impl Entry {
         // this entry because of `&mut self`.
         unsafe {
             self.drop_payload();
-            self.0.as_ptr().add(4).write(head);
+            self.0.as_ptr().add(2).write(head);
             Pen(self.0.as_ptr().add(at)).put_payload(value);
         }
         debug_assert_eq!(class, self.allocated());
@@ -701,7 +710,7 @@ impl Entry {
         let head = (self.head() & !KIND) | K_TAKEN;
         // SAFETY: unique; the strong count moves from the payload to the returned Obj.
         unsafe {
-            self.0.as_ptr().add(4).write(head);
+            self.0.as_ptr().add(2).write(head);
             Some(Obj::from_raw(tag, raw))
         }
     }
@@ -733,7 +742,7 @@ impl Entry {
         let head = (self.head() & !KIND) | K_TAKEN;
         // SAFETY: as in take_obj.
         unsafe {
-            self.0.as_ptr().add(4).write(head);
+            self.0.as_ptr().add(2).write(head);
             Some(Arc::from_raw(raw.cast()))
         }
     }
@@ -748,7 +757,10 @@ impl Clone for Entry {
     #[inline]
     fn clone(&self) -> Self {
         let before = self.count().fetch_add(1, Ordering::Relaxed);
-        assert!(before < u32::MAX / 2, "entry reference count overflow");
+        if before >= MAX_SHARES {
+            self.count().fetch_sub(1, Ordering::Relaxed);
+            return self.copy();
+        }
         Entry(self.0)
     }
 }
@@ -805,3 +817,6 @@ impl Item for Entry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
