@@ -97,6 +97,60 @@ pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     }
 }
 
+/// Whose processor time is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Usage {
+    Process,
+    Children,
+    Thread,
+}
+
+/// Processor time so far in µs: `(in the kernel, of the user)`; zeros if the system cannot tell.
+pub fn cpu_time_us(of: Usage) -> (i64, i64) {
+    let who = match of {
+        Usage::Process => libc::RUSAGE_SELF,
+        Usage::Children => libc::RUSAGE_CHILDREN,
+        Usage::Thread => libc::RUSAGE_THREAD,
+    };
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the pointer is to a live `rusage`, which was zeroed (a valid value) and which the call fills.
+    let usage = unsafe {
+        libc::getrusage(who, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let us = |time: libc::timeval| time.tv_sec * 1_000_000 + time.tv_usec;
+    (us(usage.ru_stime), us(usage.ru_utime))
+}
+
+/// Names of the system as `uname` has them: `(system, release, machine)`.
+pub fn system_names() -> (String, String, String) {
+    let mut names = MaybeUninit::<libc::utsname>::zeroed();
+    // SAFETY: the pointer is to a live `utsname`, which was zeroed (a valid value) and which the call fills with
+    // terminated strings.
+    let names = unsafe {
+        libc::uname(names.as_mut_ptr());
+        names.assume_init()
+    };
+    let text = |field: &[libc::c_char]| {
+        let bytes: Vec<u8> = field.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    (text(&names.sysname), text(&names.release), text(&names.machine))
+}
+
+/// Bytes of memory of this machine.
+pub fn total_memory() -> u64 {
+    // SAFETY: both take a number only.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    u64::try_from(pages).unwrap_or(0) * u64::try_from(size).unwrap_or(0)
+}
+
+/// Bytes of a memory page.
+pub fn page_size() -> u64 {
+    // SAFETY: takes a number only.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
 /// The user that this process acts as.
 pub fn effective_user() -> u32 {
     // SAFETY: takes nothing and cannot fail.

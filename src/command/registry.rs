@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{bitmap, connection, hyperloglog, introspect, string};
+use super::{bitmap, client, config, connection, hyperloglog, info, introspect, string};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
@@ -14,8 +14,11 @@ use super::spec::{Categories, Flags, Spec};
 #[rustfmt::skip]
 const TABLES: &[&[Spec]] = &[
     bitmap::TABLE,
+    client::TABLE,
+    config::TABLE,
     connection::TABLE,
     hyperloglog::TABLE,
+    info::TABLE,
     introspect::TABLE,
     string::TABLE,
 ];

@@ -69,10 +69,13 @@ impl Actor {
     pub async fn run(mut self) -> Server {
         loop {
             std::future::poll_fn(|cx| self.poll_work(cx)).await;
+            let begin_us = self.server.core.clock.mono_us();
+            let commands = self.server.core.stats.total_commands;
             let inbox = std::mem::take(&mut self.inbox);
             self.inbox = self.handle_all(inbox);
             self.run_slices();
             self.housekeeping();
+            self.count_turn(begin_us, commands);
             if self.server.core.shutdown.is_some() {
                 return self.server;
             }
@@ -81,6 +84,15 @@ impl Actor {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Counts the turn that began at `begin_us`, when so many commands had run.
+    fn count_turn(&mut self, begin_us: i64, commands: u64) {
+        let core = &mut self.server.core;
+        let spent = core.now_us.saturating_sub(begin_us).max(0) as u64;
+        // CONFIG RESETSTAT may have run in between.
+        let commands = core.stats.total_commands.saturating_sub(commands);
+        core.stats.turns.record(spent, commands);
     }
 
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -118,6 +130,9 @@ impl Actor {
         self.expire_more = due && self.server.expire() == Slice::More;
         if now_us >= self.next_cron_us {
             self.server.cron();
+            self.server.tick();
+            let spent = self.server.core.now_us - now_us;
+            self.server.core.stats.turns.cron_us += spent.max(0) as u64;
             let hz = i64::from(self.server.core.config.hz.max(1));
             self.next_cron_us = now_us + 1_000_000 / hz;
         }
@@ -152,6 +167,7 @@ impl Actor {
         match message {
             Message::Connected(conn) => self.connect(conn),
             Message::Batch { id, slot, batch, fault } => {
+                self.server.core.stats.reads += 1;
                 if let Some(client) = self.server.core.clients.take(slot, id) {
                     self.drive(slot, client, Waiting { batch, next: 0, fault });
                 }
@@ -179,6 +195,7 @@ impl Actor {
     /// Runs a client's batch for one turn.
     fn drive(&mut self, slot: usize, mut client: Box<Client>, mut waiting: Waiting) {
         let id = client.id;
+        self.server.core.stats.writes += 1;
         match self.server.run_batch(&mut client, &mut waiting) {
             Turn::Done => client.flush(Some(waiting.batch)),
             turn => {

@@ -50,6 +50,11 @@ impl Clients {
     }
 
     /// `None` for an unknown client and for the one whose command runs.
+    pub fn get(&self, id: u64) -> Option<&Client> {
+        self.slots[self.slot_of(id)?].as_deref()
+    }
+
+    /// As [`Clients::get`].
     pub fn get_mut(&mut self, id: u64) -> Option<&mut Client> {
         let slot = self.slot_of(id)?;
         self.slots[slot].as_deref_mut()

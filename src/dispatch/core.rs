@@ -8,6 +8,7 @@ use super::clients::Clients;
 use super::latency::LatencyMonitor;
 use super::slowlog::SlowLog;
 use super::stats::Stats;
+use crate::base::alloc;
 use crate::base::clock::Clock;
 use crate::command::registry::{self, Names};
 use crate::config::Config;
@@ -68,6 +69,23 @@ pub struct Core {
     pub log: Option<Arc<Log>>,
     /// Runs of the cron so far.
     pub cron_ticks: u64,
+    /// The score of the out-of-memory killer before `oom-score-adj` changed it.
+    pub oom_score_base: Option<i32>,
+    /// Bytes in use before the first key came.
+    pub startup_memory: u64,
+    /// Unix seconds of the last save, or of the start.
+    pub last_save_s: i64,
+    /// What DEBUG has switched.
+    pub debug: DebugSwitches,
+}
+
+/// Switches of DEBUG, for tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DebugSwitches {
+    /// The cron does nothing (`DEBUG PAUSE-CRON`).
+    pub cron_paused: bool,
+    /// Buffers of clients keep their size (`DEBUG REPLYBUFFER RESIZING 0`).
+    pub reply_buffers_fixed: bool,
 }
 
 impl Core {
@@ -100,6 +118,10 @@ impl Core {
             listeners: None,
             log: None,
             cron_ticks: 0,
+            oom_score_base: None,
+            startup_memory: alloc::used_memory(),
+            last_save_s: clock.unix_us(0) / 1_000_000,
+            debug: DebugSwitches::default(),
             clock,
             config,
         }

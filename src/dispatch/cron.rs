@@ -30,6 +30,9 @@ impl Server {
     /// Runs `hz` times a second.
     pub fn cron(&mut self) {
         self.tick();
+        if self.core.debug.cron_paused {
+            return;
+        }
         self.core.cron_ticks += 1;
         if let Some(seconds) = self.core.clock.sync() {
             tracing::warn!(
@@ -57,6 +60,9 @@ impl Server {
         stats.ops_rate.sample(now, stats.total_commands);
         stats.in_rate.sample(now, stats.net_in);
         stats.out_rate.sample(now, stats.net_out);
+        let turns = &mut stats.turns;
+        turns.count_rate.sample(now, turns.count);
+        turns.sum_rate.sample(now, turns.sum_us);
     }
 
     /// Ends clients that are idle for too long or whose output waits for too long.

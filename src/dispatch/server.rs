@@ -65,6 +65,7 @@ impl Server {
     pub fn run_batch(&mut self, client: &mut Client, waiting: &mut Waiting) -> Turn {
         self.tick();
         let begin_us = self.core.now_us;
+        client.active_ms = self.core.now_ms();
         let mut out = std::mem::take(&mut client.out);
         let batch = &*waiting.batch;
         let mut turn = Turn::Done;
@@ -243,6 +244,7 @@ impl Server {
     ) {
         let core = &mut self.core;
         core.stats.total_commands += 1;
+        core.stats.turns.commands_us += duration_us.max(0) as u64;
         let stats = &mut core.stats.commands[command.id as usize];
         stats.calls += 1;
         stats.usec += duration_us as u64;

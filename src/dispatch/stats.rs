@@ -7,6 +7,12 @@ use super::histogram::Histogram;
 /// Kinds of error that are counted one by one; beyond that, INFO says so instead of growing.
 const MAX_ERROR_KINDS: usize = 128;
 
+/// Codes that the server itself gives: these find room always. Others come from scripts.
+const OWN_CODES: &[&str] = &[
+    "ERR", "WRONGTYPE", "NOAUTH", "NOPERM", "WRONGPASS", "OOM", "EXECABORT", "NOSCRIPT", "BUSY", "LOADING",
+    "READONLY", "MISCONF", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "NOGROUP", "BUSYGROUP", "BUSYKEY", "NOPROTO",
+];
+
 /// Counters of one command or sub-command.
 #[derive(Clone, Debug, Default)]
 pub struct CommandStats {
@@ -50,8 +56,8 @@ impl Rate {
 pub struct Stats {
     pub commands: Vec<CommandStats>,
     pub errors: BTreeMap<String, u64>,
-    /// Error kinds that were not counted any more.
-    pub errors_overflow: bool,
+    /// Errors of kinds that found no room.
+    pub errors_overflow: u64,
     pub total_errors: u64,
     pub total_commands: u64,
     pub total_connections: u64,
@@ -72,6 +78,41 @@ pub struct Stats {
     pub eviction_exceeded_us: i64,
     pub eviction_since_us: Option<i64>,
     pub active_expire_us: i64,
+    /// Batches that came from connections, and hand-overs of replies.
+    pub reads: u64,
+    pub writes: u64,
+    /// The actor's loop.
+    pub turns: Turns,
+}
+
+/// Turns of the actor's loop: how many, and the time in µs that they took.
+#[derive(Clone, Debug, Default)]
+pub struct Turns {
+    pub count: u64,
+    pub sum_us: u64,
+    pub max_us: u64,
+    /// Of the sum, in commands and in the cron.
+    pub commands_us: u64,
+    pub cron_us: u64,
+    /// Most commands of one turn.
+    pub max_commands: u64,
+    pub count_rate: Rate,
+    pub sum_rate: Rate,
+}
+
+impl Turns {
+    /// Counts a turn with its time and number of commands.
+    pub fn record(&mut self, us: u64, commands: u64) {
+        self.count += 1;
+        self.sum_us += us;
+        self.max_us = self.max_us.max(us);
+        self.max_commands = self.max_commands.max(commands);
+    }
+
+    /// Mean µs of a turn over the last seconds.
+    pub fn recent_us(&self) -> u64 {
+        self.sum_rate.per_second().checked_div(self.count_rate.per_second()).unwrap_or(0)
+    }
 }
 
 impl Stats {
@@ -84,10 +125,10 @@ impl Stats {
         self.total_errors += 1;
         if let Some(count) = self.errors.get_mut(code) {
             *count += 1;
-        } else if self.errors.len() < MAX_ERROR_KINDS {
+        } else if self.errors.len() < MAX_ERROR_KINDS || OWN_CODES.contains(&code) {
             self.errors.insert(code.to_owned(), 1);
         } else {
-            self.errors_overflow = true;
+            self.errors_overflow += 1;
         }
     }
 
@@ -110,7 +151,9 @@ mod tests {
         let mut stats = Stats::new(1);
         (0..1000).for_each(|n| stats.error(&format!("E{n}")));
         assert_eq!(stats.errors.len(), MAX_ERROR_KINDS);
-        assert!(stats.errors_overflow);
-        assert_eq!(stats.total_errors, 1000);
+        assert_eq!(stats.errors_overflow, 1000 - MAX_ERROR_KINDS as u64);
+        stats.error("ERR");
+        assert_eq!(stats.errors["ERR"], 1);
+        assert_eq!(stats.total_errors, 1001);
     }
 }
