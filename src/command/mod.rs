@@ -9,6 +9,7 @@ pub mod connection;
 pub mod ctx;
 pub mod docs;
 pub mod error;
+pub mod generic;
 pub mod hyperloglog;
 pub mod introspect;
 pub mod keys;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{bitmap, connection, hyperloglog, introspect, string};
+use super::{bitmap, connection, generic, hyperloglog, introspect, string};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
@@ -15,6 +15,7 @@ use super::spec::{Categories, Flags, Spec};
 const TABLES: &[&[Spec]] = &[
     bitmap::TABLE,
     connection::TABLE,
+    generic::TABLE,
     hyperloglog::TABLE,
     introspect::TABLE,
     string::TABLE,
