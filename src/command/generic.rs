@@ -5,8 +5,10 @@ mod key;
 mod object;
 mod rename;
 mod scan;
+mod sort;
 
-use crate::command::spec::{Group, KeySpec, Spec, cats, flags, key};
+use crate::command::keys;
+use crate::command::spec::{Begin, Find, Group, KeySpec, Spec, cats, flags, key};
 
 const ROW: Spec = Spec {
     group: Group::Generic,
@@ -337,6 +339,52 @@ pub static TABLE: &[Spec] = &[
         complexity: "O(1); O(N)",
         syntax: "cursor/i [MATCH:pattern/p] [COUNT:count/i] [TYPE:type@6.0.0]",
         run: scan::scan,
+        ..ROW
+    },
+    Spec {
+        name: "sort",
+        since: "1.0.0",
+        arity: -2,
+        flags: flags!(WRITE | DENYOOM),
+        categories: cats!(SET | SORTEDSET | LIST | DANGEROUS),
+        keys: &[
+            KeySpec::one(key!(RO | ACCESS), 1),
+            KeySpec {
+                flags: key!(RO | ACCESS),
+                begin: Begin::Unknown,
+                find: Find::Unknown,
+            },
+            KeySpec {
+                flags: key!(OW | UPDATE),
+                begin: Begin::Unknown,
+                find: Find::Unknown,
+            },
+        ],
+        special_keys: Some(keys::sort),
+        summary: "Sorts the elements of a list, set or sorted set, and returns or stores them.",
+        complexity: "O(N+M*log(M)); O(N)",
+        syntax: "key/k0 [BY:by-pattern/p1] [LIMIT:limit{offset/i count/i}] [GET:get-pattern/p1+...] [order<ASC|DESC>] [ALPHA:sorting/!] [STORE:destination/k2]",
+        run: sort::sort,
+        ..ROW
+    },
+    Spec {
+        name: "sort_ro",
+        since: "7.0.0",
+        arity: -2,
+        flags: flags!(READONLY),
+        categories: cats!(SET | SORTEDSET | LIST | DANGEROUS),
+        keys: &[
+            KeySpec::one(key!(RO | ACCESS), 1),
+            KeySpec {
+                flags: key!(RO | ACCESS),
+                begin: Begin::Unknown,
+                find: Find::Unknown,
+            },
+        ],
+        summary: "Sorts the elements of a list, set or sorted set and returns them.",
+        complexity: "O(N+M*log(M)); O(N)",
+        syntax: "key/k0 [BY:by-pattern/p1] [LIMIT:limit{offset/i count/i}] [GET:get-pattern/p1+...] [order<ASC|DESC>] [ALPHA:sorting/!]",
+        run: sort::sort_ro,
         ..ROW
     },
     Spec {
