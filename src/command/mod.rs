@@ -10,6 +10,7 @@ pub mod connection;
 pub mod ctx;
 pub mod docs;
 pub mod error;
+pub mod generic;
 pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
@@ -18,5 +19,6 @@ pub mod registry;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+
 #[cfg(test)]
 pub mod testing;

@@ -6,21 +6,21 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{bitmap, client, config, connection, hyperloglog, info, introspect, string};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
 /// The tables of the families, one line each.
 #[rustfmt::skip]
 const TABLES: &[&[Spec]] = &[
-    bitmap::TABLE,
-    client::TABLE,
-    config::TABLE,
-    connection::TABLE,
-    hyperloglog::TABLE,
-    info::TABLE,
-    introspect::TABLE,
-    string::TABLE,
+    super::bitmap::TABLE,
+    super::client::TABLE,
+    super::config::TABLE,
+    super::connection::TABLE,
+    super::generic::TABLE,
+    super::hyperloglog::TABLE,
+    super::info::TABLE,
+    super::introspect::TABLE,
+    super::string::TABLE,
 ];
 
 /// A command or sub-command with what is derived from its row once and for all.

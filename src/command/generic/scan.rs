@@ -1,0 +1,122 @@
+//! Walking through the keys: KEYS at once, SCAN step by step.
+
+use crate::base::glob;
+use crate::command::ctx::{Ctx, Outcome};
+use crate::command::error::Error;
+use crate::value::entry::Entry;
+
+const INVALID_CURSOR: Error = Error::new("ERR invalid cursor");
+/// `COUNT` of a SCAN without it.
+const DEFAULT_COUNT: usize = 10;
+
+/// Whether a pattern matches every key.
+fn is_everything(pattern: &[u8]) -> bool {
+    pattern == b"*"
+}
+
+/// `KEYS pattern`
+pub(super) fn keys(ctx: &mut Ctx<'_>) -> Outcome {
+    let (pattern, now) = (ctx.args.get(1), ctx.now_ms());
+    let all = is_everything(pattern);
+    let fits = |entry: &&Entry| {
+        let over = entry.expire().is_some_and(|at| now > at);
+        !over && (all || glob::matches(pattern, entry.key(), false))
+    };
+    let found: Vec<&Entry> = ctx.db.db().table.iter().filter(fits).collect();
+    ctx.out.array(found.len());
+    found.iter().for_each(|entry| ctx.out.bulk(entry.key()));
+    Ok(())
+}
+
+/// Reads a cursor: an unsigned decimal number of 64 bits, with what C's `strtoull` takes beside plain digits.
+///
+/// # Errors
+/// `ERR invalid cursor`
+pub fn cursor(text: &[u8]) -> Result<u64, Error> {
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(INVALID_CURSOR);
+    }
+    let add = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    digits.iter().try_fold(0, add).ok_or(INVALID_CURSOR)
+}
+
+struct Options<'a> {
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    type_name: Option<&'a [u8]>,
+}
+
+impl<'a> Options<'a> {
+    fn read(ctx: &Ctx<'a>) -> Result<Options<'a>, Error> {
+        let mut is = Options {
+            pattern: None,
+            count: DEFAULT_COUNT,
+            type_name: None,
+        };
+        let mut rest = ctx.args.cursor(2);
+        while !rest.done() {
+            if rest.word("COUNT") {
+                let count = rest.int()?;
+                is.count = usize::try_from(count)
+                    .ok()
+                    .filter(|n| *n > 0)
+                    .ok_or(Error::SYNTAX)?;
+            } else if rest.word("MATCH") {
+                is.pattern = Some(rest.next()?).filter(|p| !is_everything(p));
+            } else if rest.word("TYPE") {
+                is.type_name = Some(rest.next()?);
+            } else {
+                return Err(Error::SYNTAX);
+            }
+        }
+        Ok(is)
+    }
+
+    fn fits(&self, entry: &Entry) -> bool {
+        let name = entry.payload().value_type().name().as_bytes();
+        self.type_name
+            .is_none_or(|wanted| name.eq_ignore_ascii_case(wanted))
+            && self
+                .pattern
+                .is_none_or(|p| glob::matches(p, entry.key(), false))
+    }
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+///
+/// A step visits whole segments of the table until it has seen `COUNT` keys, so it may return a
+/// few more than that. Empty segments count as one key: a step through a thin table ends too.
+pub(super) fn scan(ctx: &mut Ctx<'_>) -> Outcome {
+    let mut at = cursor(ctx.args.get(1))?;
+    let options = Options::read(ctx)?;
+    let now = ctx.now_ms();
+    let mut found: Vec<Entry> = Vec::new();
+    let mut expired: Vec<Entry> = Vec::new();
+    let mut seen = 0;
+    let table = &ctx.db.db().table;
+    loop {
+        let mut items = 0;
+        at = table.scan(at, &mut |entry| {
+            items += 1;
+            if entry.expire().is_some_and(|at| now > at) {
+                expired.push(entry.clone());
+            } else if options.fits(entry) {
+                found.push(entry.clone());
+            }
+        });
+        seen += items.max(1);
+        if at == 0 || seen >= options.count {
+            break;
+        }
+    }
+    for entry in expired {
+        ctx.db.expire_now(entry.key());
+    }
+    ctx.out.array(2);
+    let mut text = itoa::Buffer::new();
+    ctx.out.bulk(text.format(at).as_bytes());
+    ctx.out.array(found.len());
+    found.iter().for_each(|entry| ctx.out.bulk(entry.key()));
+    Ok(())
+}
