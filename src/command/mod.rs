@@ -12,6 +12,7 @@ pub mod error;
 pub mod hyperloglog;
 pub mod introspect;
 pub mod keys;
+pub mod list;
 pub mod registry;
 pub mod spec;
 pub mod string;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{bitmap, connection, hyperloglog, introspect, string};
+use super::{bitmap, connection, hyperloglog, introspect, list, string};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
@@ -17,6 +17,7 @@ const TABLES: &[&[Spec]] = &[
     connection::TABLE,
     hyperloglog::TABLE,
     introspect::TABLE,
+    list::TABLE,
     string::TABLE,
 ];
 
