@@ -15,6 +15,7 @@ pub mod hyperloglog;
 pub mod info;
 pub mod introspect;
 pub mod keys;
+pub mod list;
 pub mod registry;
 pub mod spec;
 pub mod string;

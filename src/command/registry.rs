@@ -20,6 +20,7 @@ const TABLES: &[&[Spec]] = &[
     super::hyperloglog::TABLE,
     super::info::TABLE,
     super::introspect::TABLE,
+    super::list::TABLE,
     super::string::TABLE,
 ];
 

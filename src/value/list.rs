@@ -19,7 +19,8 @@ pub use chunk::{Blob, BlobRef, Chunk, Opened};
 pub use large::ListTree;
 
 use crate::value::entry::{self, ObjRef, Payload};
-use crate::value::packed::{Elem, Packed, PackedRef};
+pub use crate::value::packed::Elem;
+use crate::value::packed::{Packed, PackedRef};
 use crate::value::tree::Remains;
 use crate::value::{Collection, Limits, Obj, Stored, Type, tag};
 use chunk::Fit;
@@ -28,6 +29,15 @@ use std::sync::Arc;
 
 /// Longer blobs do not lie in the key's entry; a list that came from there returns at half of it.
 pub const INLINE_BYTES: usize = 1024;
+
+/// One of the two ends of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// LEFT, the head.
+    Front,
+    /// RIGHT, the tail.
+    Back,
+}
 
 /// A list that is being changed.
 #[derive(Clone, Debug)]
@@ -93,27 +103,18 @@ impl List {
         }
     }
 
+    /// Pushes one element.
     #[inline]
-    pub fn push_back(&mut self, text: &[u8], limits: &Limits) {
-        self.push(text, false, limits);
-    }
-
-    #[inline]
-    pub fn push_front(&mut self, text: &[u8], limits: &Limits) {
-        self.push(text, true, limits);
-    }
-
-    #[inline]
-    fn push(&mut self, text: &[u8], front: bool, limits: &Limits) {
+    pub fn push(&mut self, text: &[u8], end: End, limits: &Limits) {
         self.reserve(text.len(), 1, limits);
-        self.push_reserved(text, front, limits);
+        self.push_reserved(text, end, limits);
     }
 
     /// Pushes several elements one after the other. As in Redis the form is chosen by all of them together.
     pub fn push_all<'t>(
         &mut self,
         texts: impl Iterator<Item = &'t [u8]> + Clone,
-        front: bool,
+        end: End,
         limits: &Limits,
     ) {
         let (len, count) = texts.clone().fold((0usize, 0), |(len, count), text| {
@@ -121,7 +122,7 @@ impl List {
         });
         self.reserve(len, count, limits);
         for text in texts {
-            self.push_reserved(text, front, limits);
+            self.push_reserved(text, end, limits);
         }
     }
 
@@ -135,42 +136,66 @@ impl List {
     }
 
     #[inline]
-    fn push_reserved(&mut self, text: &[u8], front: bool, limits: &Limits) {
+    fn push_reserved(&mut self, text: &[u8], end: End, limits: &Limits) {
         let fit = Fit::new(limits.list_size);
-        match (self, front) {
-            (List::Small(blob), false) => blob.push_back(text),
-            (List::Small(blob), true) => blob.push_front(text),
-            (List::Large(list), false) => Arc::make_mut(list).push_back(text, fit, limits),
-            (List::Large(list), true) => Arc::make_mut(list).push_front(text, fit, limits),
+        match (self, end) {
+            (List::Small(blob), End::Back) => blob.push_back(text),
+            (List::Small(blob), End::Front) => blob.push_front(text),
+            (List::Large(list), End::Back) => Arc::make_mut(list).push_back(text, fit, limits),
+            (List::Large(list), End::Front) => Arc::make_mut(list).push_front(text, fit, limits),
         }
     }
 
-    /// Removes the first element after showing it to `f`.
+    /// Removes the element at one end after showing it to `f`.
     #[inline]
-    pub fn pop_front<R>(&mut self, limits: &Limits, f: impl FnOnce(Elem) -> R) -> Option<R> {
+    pub fn pop<R>(&mut self, end: End, limits: &Limits, f: impl FnOnce(Elem) -> R) -> Option<R> {
         match self {
-            List::Small(blob) => blob.pop_front(f),
+            List::Small(blob) => match end {
+                End::Front => blob.pop_front(f),
+                End::Back => blob.pop_back(f),
+            },
             List::Large(list) => {
                 let list = Arc::make_mut(list);
-                let result = list.pop_front(f);
+                let result = match end {
+                    End::Front => list.pop_front(f),
+                    End::Back => list.pop_back(f),
+                };
                 list.shrink(Fit::new(limits.list_size), true);
                 result
             }
         }
     }
 
-    /// Removes the last element after showing it to `f`.
-    #[inline]
-    pub fn pop_back<R>(&mut self, limits: &Limits, f: impl FnOnce(Elem) -> R) -> Option<R> {
-        match self {
-            List::Small(blob) => blob.pop_back(f),
-            List::Large(list) => {
-                let list = Arc::make_mut(list);
-                let result = list.pop_back(f);
-                list.shrink(Fit::new(limits.list_size), true);
-                result
-            }
+    /// Removes up to `count` elements at one end after showing each, from there on, to `f`. What was
+    /// cut off is returned as by [`List::trim`].
+    pub fn pop_many(
+        &mut self,
+        end: End,
+        count: usize,
+        limits: &Limits,
+        mut f: impl FnMut(Elem),
+    ) -> Option<Remains<Chunk>> {
+        let len = self.len();
+        let count = count.min(len);
+        if count == 0 {
+            return None;
         }
+        let (from, to) = match end {
+            End::Front => {
+                self.view().range(0, count, f);
+                (count, len)
+            }
+            End::Back => {
+                let mut left = count;
+                let _ = self.view().walk_back(len - 1, |elem| {
+                    f(elem);
+                    left -= 1;
+                    flow(left > 0)
+                });
+                (0, len - count)
+            }
+        };
+        self.change(|list| list.trim(from, to, limits))
     }
 
     /// Replaces the element at `index` (from the end if negative); false if there is none.
@@ -305,22 +330,18 @@ impl<'a> ListRef<'a> {
         }
     }
 
-    /// Shows the elements from `start` to `stop` (from the end if negative) to `f`.
+    /// Shows the elements of a range of indices to `f`.
     #[inline]
-    pub fn range(&self, start: i64, stop: i64, mut f: impl FnMut(Elem)) {
-        let Some((from, to)) = self.resolve_range(start, stop) else {
+    pub fn range(&self, from: usize, to: usize, mut f: impl FnMut(Elem)) {
+        let mut left = to.min(self.len()).saturating_sub(from);
+        if left == 0 {
             return;
-        };
-        let mut left = to - from;
+        }
         // The walk has no other end than the one asked for here.
         let _ = self.walk(from, |elem| {
             f(elem);
             left -= 1;
-            if left == 0 {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            flow(left > 0)
         });
     }
 
@@ -383,6 +404,16 @@ impl<'a> ListRef<'a> {
             ListRef::Small(blob) => blob.bytes().len(),
             ListRef::Large(list) => list.memory_usage(samples),
         }
+    }
+}
+
+/// Whether a walk goes on.
+#[inline]
+fn flow(on: bool) -> ControlFlow<()> {
+    if on {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
     }
 }
 

@@ -73,7 +73,7 @@ fn check(list: &List, model: &[Vec<u8>], rng: &mut Rng) {
     assert!(end.is_continue() && back.iter().eq(model[..=at].iter().rev()));
     let to = at + below(rng, model.len() - at);
     let mut part = Vec::new();
-    view.range(at as i64, to as i64, |elem| part.push(elem.to_vec()));
+    view.range(at, to + 1, |elem| part.push(elem.to_vec()));
     assert!(part == model[at..=to], "range differs");
 }
 
@@ -83,26 +83,27 @@ fn step(list: &mut List, model: &mut Vec<Vec<u8>>, rng: &mut Rng, limits: &Limit
     let index = below(rng, len + 1);
     match below(rng, 100) {
         0..=19 => {
-            list.push_back(&text, limits);
+            list.push(&text, End::Back, limits);
             model.push(text);
         }
         20..=36 => {
-            list.push_front(&text, limits);
+            list.push(&text, End::Front, limits);
             model.insert(0, text);
         }
         37..=38 => {
             let texts: Vec<_> = (0..below(rng, 40)).map(|_| self::text(rng)).collect();
             let front = below(rng, 2) == 0;
-            list.push_all(texts.iter().map(|t| t.as_slice()), front, limits);
+            let end = if front { End::Front } else { End::Back };
+            list.push_all(texts.iter().map(|t| t.as_slice()), end, limits);
             for text in texts {
                 model.insert(if front { 0 } else { model.len() }, text);
             }
         }
         39..=46 => {
-            let popped = list.pop_front(limits, |e| e.to_vec());
+            let popped = list.pop(End::Front, limits, |e| e.to_vec());
             assert_eq!(popped, (len > 0).then(|| model.remove(0)));
         }
-        47..=54 => assert_eq!(list.pop_back(limits, |e| e.to_vec()), model.pop()),
+        47..=54 => assert_eq!(list.pop(End::Back, limits, |e| e.to_vec()), model.pop()),
         55..=69 => {
             list.insert(index, &text, limits);
             model.insert(index, text);
@@ -225,7 +226,7 @@ fn grows_and_drains_through_many_chunks() {
         let limits = limits(-2, depth);
         let mut list = List::new();
         for i in 0..20_000 {
-            list.push_back(format!("item-number-{i:05}").as_bytes(), &limits);
+            list.push(format!("item-number-{i:05}").as_bytes(), End::Back, &limits);
         }
         let List::Large(large) = &list else {
             panic!("20,000 elements are large")
@@ -252,15 +253,15 @@ fn grows_and_drains_through_many_chunks() {
                 format!("item-number-{:05}", 19_999 - i),
             );
             assert_eq!(
-                list.pop_front(&limits, |e| e.eq_bytes(front.as_bytes())),
+                list.pop(End::Front, &limits, |e| e.eq_bytes(front.as_bytes())),
                 Some(true)
             );
             assert_eq!(
-                list.pop_back(&limits, |e| e.eq_bytes(back.as_bytes())),
+                list.pop(End::Back, &limits, |e| e.eq_bytes(back.as_bytes())),
                 Some(true)
             );
         }
-        assert!(list.is_empty() && list.pop_back(&limits, |_| ()).is_none());
+        assert!(list.is_empty() && list.pop(End::Back, &limits, |_| ()).is_none());
     }
 }
 
@@ -269,7 +270,7 @@ fn pushes_to_quicklist(text: &[u8], size: i64) -> usize {
     let limits = limits(size, 0);
     let mut list = List::new();
     while list.encoding() == "listpack" {
-        list.push_back(text, &limits);
+        list.push(text, End::Back, &limits);
     }
     list.len()
 }
@@ -291,7 +292,7 @@ fn encoding_changes_where_redis_changes_it() {
     for size in [-2, 128] {
         let encoding = |len| {
             let mut list = List::new();
-            list.push_back(&vec![b'x'; len], &limits(size, 0));
+            list.push(&vec![b'x'; len], End::Back, &limits(size, 0));
             list.encoding()
         };
         assert_eq!((encoding(8185), encoding(8186)), ("listpack", "quicklist"));
@@ -299,12 +300,12 @@ fn encoding_changes_where_redis_changes_it() {
     let limits = limits(-2, 0);
     let filled = || {
         let mut list = List::new();
-        (0..200).for_each(|_| list.push_back(&[b'x'; 100], &limits));
+        (0..200).for_each(|_| list.push(&[b'x'; 100], End::Back, &limits));
         list
     };
     let mut list = filled();
     while list.encoding() == "quicklist" {
-        list.pop_back(&limits, |_| ());
+        list.pop(End::Back, &limits, |_| ());
     }
     assert_eq!(list.len(), 39);
     let mut list = filled();
@@ -317,7 +318,7 @@ fn encoding_changes_where_redis_changes_it() {
     assert_eq!(list.encoding(), "listpack");
 
     let mut list = List::new();
-    list.push_back(b"a", &limits);
+    list.push(b"a", End::Back, &limits);
     assert!(list.set(0, &[b'x'; 9000], &limits));
     assert_eq!(list.encoding(), "quicklist");
     assert!(list.set(0, b"b", &limits));
@@ -330,11 +331,11 @@ fn encoding_changes_where_redis_changes_it() {
 fn lies_in_the_entry_only_while_short() {
     let limits = Limits::default();
     let mut list = List::new();
-    (0..20).for_each(|_| list.push_back(b"sixteen bytes ok", &limits));
+    (0..20).for_each(|_| list.push(b"sixteen bytes ok", End::Back, &limits));
     assert!(
         matches!(list.clone().store(), Stored::Small(tag::LIST, 20, bytes) if bytes.len() == 360)
     );
-    (0..60).for_each(|_| list.push_back(b"sixteen bytes ok", &limits));
+    (0..60).for_each(|_| list.push(b"sixteen bytes ok", End::Back, &limits));
     let Stored::Large(obj) = list.store() else {
         panic!("longer than an entry should be")
     };
@@ -349,7 +350,7 @@ fn saved_chunks_load_again() {
     let limits = limits(-2, 1);
     let mut list = List::new();
     for i in 0..5000 {
-        list.push_back(format!("value {i}").as_bytes(), &limits);
+        list.push(format!("value {i}").as_bytes(), End::Back, &limits);
     }
     list.insert(2500, &[b'x'; 9000], &limits);
     let mut copy = List::new();

@@ -1,0 +1,104 @@
+//! From list to list, and from the first of several: LMOVE, RPOPLPUSH, LMPOP.
+
+use super::pop_many;
+use crate::base::num;
+use crate::command::ctx::{Ctx, Outcome};
+use crate::command::error::Error;
+use crate::keyspace::effect::Class;
+use crate::value::list::{End, List};
+
+/// `LMOVE source destination LEFT|RIGHT LEFT|RIGHT`
+pub(super) fn lmove(ctx: &mut Ctx<'_>) -> Outcome {
+    let (from, to) = (End::parse(ctx.args.get(3))?, End::parse(ctx.args.get(4))?);
+    move_element(ctx, from, to)
+}
+
+/// `RPOPLPUSH source destination`
+pub(super) fn rpoplpush(ctx: &mut Ctx<'_>) -> Outcome {
+    move_element(ctx, End::Back, End::Front)
+}
+
+fn move_element(ctx: &mut Ctx<'_>, from: End, to: End) -> Outcome {
+    let (source, target) = (ctx.args.get(1), ctx.args.get(2));
+    ctx.db.expire_if_due(source);
+    if ctx.db.peek_as::<List>(source)?.is_none() {
+        ctx.out.null();
+        return Ok(());
+    }
+    ctx.db.expire_if_due(target);
+    ctx.db.peek_as::<List>(target)?;
+    let limits = ctx.db.limits();
+    if source == target {
+        let out = &mut *ctx.out;
+        ctx.db.update(source, |list: &mut List| {
+            if let Some(element) = list.pop(from, &limits, |elem| elem.to_vec()) {
+                list.push(&element, to, &limits);
+                out.bulk(&element);
+            }
+        })?;
+        ctx.db.effect(Class::LIST, to.push_event(), target, 0);
+        ctx.db.effect(Class::LIST, from.pop_event(), source, 1);
+        return Ok(());
+    }
+    // The push comes first: its event does, and the pop may delete the source.
+    let mut element = Vec::new();
+    let index = if from == End::Front { 0 } else { -1 };
+    if let Some(list) = ctx.db.peek_as::<List>(source)? {
+        list.get(index, |elem| elem.write_to(&mut element));
+    }
+    ctx.db
+        .update(target, |list: &mut List| list.push(&element, to, &limits))?;
+    ctx.db.changed(target, 0);
+    ctx.db.effect(Class::LIST, to.push_event(), target, 0);
+    ctx.db
+        .update(source, |list: &mut List| list.pop(from, &limits, |_| ()))?;
+    ctx.db.effect(Class::LIST, from.pop_event(), source, 1);
+    ctx.out.bulk(&element);
+    Ok(())
+}
+
+const NUMKEYS: Error = Error::new("ERR numkeys should be greater than 0");
+const COUNT: Error = Error::new("ERR count should be greater than 0");
+
+/// A number from 1 on.
+fn positive(text: &[u8], otherwise: Error) -> Result<usize, Error> {
+    let number = num::parse_i64(text).and_then(|n| usize::try_from(n).ok());
+    number.filter(|&n| n > 0).ok_or(otherwise)
+}
+
+/// `LMPOP numkeys key [key …] LEFT|RIGHT [COUNT count]`
+pub(super) fn lmpop(ctx: &mut Ctx<'_>) -> Outcome {
+    let numkeys = positive(ctx.args.get(1), NUMKEYS)?;
+    if numkeys >= ctx.args.len() - 2 {
+        return Err(Error::SYNTAX);
+    }
+    let keys = ctx.args.slice(2..2 + numkeys);
+    let mut rest = ctx.args.cursor(2 + numkeys);
+    let end = End::parse(rest.next()?)?;
+    let mut count = None;
+    while !rest.done() {
+        if count.is_some() || rest.left() < 2 || !rest.word("COUNT") {
+            return Err(Error::SYNTAX);
+        }
+        count = Some(positive(rest.next()?, COUNT)?);
+    }
+    for key in keys.iter() {
+        ctx.db.expire_if_due(key);
+        if ctx.db.peek_as::<List>(key)?.is_some() {
+            return pop_from(ctx, key, end, count.unwrap_or(1));
+        }
+    }
+    ctx.out.null_array();
+    Ok(())
+}
+
+/// Replies with the key and its elements. The log gets an LPOP or RPOP of what there was.
+fn pop_from(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) -> Outcome {
+    ctx.out.array(2);
+    ctx.out.bulk(key);
+    let popped = pop_many(ctx, key, end, count)?;
+    ctx.db.effect(Class::LIST, end.pop_event(), key, popped);
+    let name: &[u8] = if end == End::Front { b"LPOP" } else { b"RPOP" };
+    ctx.db.log(&[name, key, popped.to_string().as_bytes()]);
+    Ok(())
+}
