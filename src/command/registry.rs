@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{bitmap, connection, hyperloglog, introspect, string};
+use super::{bitmap, connection, hash, hyperloglog, introspect, set, string};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
@@ -15,8 +15,10 @@ use super::spec::{Categories, Flags, Spec};
 const TABLES: &[&[Spec]] = &[
     bitmap::TABLE,
     connection::TABLE,
+    hash::TABLE,
     hyperloglog::TABLE,
     introspect::TABLE,
+    set::TABLE,
     string::TABLE,
 ];
 
