@@ -17,10 +17,12 @@ const TABLES: &[&[Spec]] = &[
     super::config::TABLE,
     super::connection::TABLE,
     super::generic::TABLE,
+    super::hash::TABLE,
     super::hyperloglog::TABLE,
     super::info::TABLE,
     super::introspect::TABLE,
     super::list::TABLE,
+    super::set::TABLE,
     super::string::TABLE,
 ];
 
