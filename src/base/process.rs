@@ -468,4 +468,64 @@ mod tests {
         assert_eq!(make_room_for_clients(1), Ok(()));
         assert_eq!(adjust_open_files_limit(1), Ok(1));
     }
+
+    struct Context;
+
+    impl CrashContext for Context {
+        fn info(&self) -> String {
+            panic!("a second fault while reporting the first")
+        }
+
+        fn command(&self) -> Option<String> {
+            Some("debug|panic".into())
+        }
+    }
+
+    const CRASH_LOG: &str = "FERRITE_TEST_CRASH_LOG";
+
+    /// Runs itself as a child that panics with the hook in place; the report must be complete up to a second fault.
+    #[test]
+    fn a_panic_is_reported_and_ends_the_process() {
+        if let Some(path) = std::env::var_os(CRASH_LOG) {
+            let settings = Settings {
+                logfile: path.into_string().unwrap(),
+                ..Settings::default()
+            };
+            let log = Log::new();
+            log.open(&settings).unwrap();
+            install_panic_hook(log, "0.0.1", Arc::new(Context));
+            panic!("broken invariant {}", 7);
+        }
+        let path = std::env::temp_dir().join(format!("ferrite-crash-{}", std::process::id()));
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "base::process::tests::a_panic_is_reported_and_ends_the_process",
+            ])
+            .env(CRASH_LOG, &path)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(libc::SIGABRT)
+        );
+        let report = fs::read_to_string(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        for part in [
+            "=== FERRITE BUG REPORT START",
+            "Ferrite 0.0.1 crashed by panic: broken invariant 7",
+            "src/base/process.rs:",
+            "Current command: debug|panic",
+            "------ STACK TRACE ------",
+        ] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+        assert_eq!(
+            report.matches("BUG REPORT START").count(),
+            1,
+            "one report for two faults"
+        );
+    }
 }

@@ -226,7 +226,9 @@ fn the_example_states_every_default() {
     let mut stated = HashSet::new();
     let mut uncommented = String::new();
     for line in text.lines() {
-        let Some(line) = line.strip_prefix('#') else { continue };
+        let Some(line) = line.strip_prefix('#') else {
+            continue;
+        };
         let name = line.split(' ').next().unwrap_or_default();
         if let Some(directive) = Directive::find(name.as_bytes()) {
             assert_eq!(name, directive.name, "the example uses no alias");
@@ -236,7 +238,11 @@ fn the_example_states_every_default() {
         }
     }
     for directive in DIRECTIVES {
-        assert!(stated.contains(directive.name), "{} is missing", directive.name);
+        assert!(
+            stated.contains(directive.name),
+            "{} is missing",
+            directive.name
+        );
     }
     let load = |text: &str| {
         let sources = crate::config::Sources {
@@ -248,5 +254,11 @@ fn the_example_states_every_default() {
     let (all, none) = (load(&uncommented), load(text));
     assert_eq!(*all, *none);
     assert!(all.notices.is_empty(), "{:?}", all.notices);
-    assert!(FILE_ONLY.iter().filter(|n| **n != "sentinel").all(|n| text.contains(n)), "file-only ones too");
+    assert!(
+        FILE_ONLY
+            .iter()
+            .filter(|n| **n != "sentinel")
+            .all(|n| text.contains(n)),
+        "file-only ones too"
+    );
 }
