@@ -49,6 +49,7 @@ fn serve(mut config: Config) -> Result<(), String> {
         config.adjust(|settings| settings.maxclients = maxclients);
     }
     process::prepare_system(&config);
+    process::set_title(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("Can't start the event loop: {e}"))?;
     runtime.block_on(run(config, log))

@@ -88,6 +88,9 @@ fn log_and_pid_file_of_an_orderly_run() {
             .then_some(())
     });
     assert_eq!(read(&pid_file), format!("{}\n", child.id()));
+    let title = read(Path::new(&format!("/proc/{}/cmdline", child.id())));
+    let title = title.trim_end_matches('\0');
+    assert!(title.contains(" 127.0.0.1:"), "{title}");
     signal(child.id(), "-TERM");
     assert!(child.wait().unwrap().success());
     assert!(!pid_file.exists());

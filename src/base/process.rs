@@ -6,15 +6,15 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use tracing::{info, warn};
 
 use super::sys;
-use crate::config::Settings;
 use crate::config::enums::Supervised;
 use crate::config::setting::os_reason;
+use crate::config::{Config, Settings};
 use crate::logging::Log;
 
 /// Files that the server itself keeps open beside its clients: logs, data files, listening sockets. Redis' own number.
@@ -390,6 +390,49 @@ pub fn enter_directory(settings: &Settings) -> Result<(), String> {
     std::env::set_current_dir(Path::new(&settings.dir)).map_err(|error| os_reason(&error))
 }
 
+/// The name that the process was started under, read before the first title overwrites it.
+static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+    std::env::args_os().next().map_or_else(
+        || "ferrite".into(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+});
+
+/// Shows `proc-title-template` as the process title, unless `set-proc-title` is off. Nothing may read the process' arguments
+/// after the first call. Errors are left alone: the title is a courtesy.
+pub fn set_title(config: &Config) {
+    let title = title(config, &PROGRAM);
+    if config.set_proc_title {
+        let _ = sys::overwrite_command_line(title.as_bytes());
+    }
+}
+
+fn title(config: &Config, program: &str) -> String {
+    let first_address = config
+        .bind
+        .addresses()
+        .next()
+        .map_or("*", |(address, _)| address);
+    let listen = match config.port {
+        0 => config.unixsocket.clone(),
+        port => format!("{first_address}:{port}"),
+    };
+    let file = config
+        .file
+        .as_ref()
+        .map_or_else(String::new, |file| file.display().to_string());
+    let title = config
+        .proc_title_template
+        .replace("{title}", program)
+        .replace("{listen-addr}", &listen)
+        .replace("{server-mode}", "")
+        .replace("{port}", &config.port.to_string())
+        .replace("{tls-port}", &config.tls_port.to_string())
+        .replace("{unixsocket}", &config.unixsocket)
+        .replace("{config-file}", &file);
+    title.trim_end().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -467,6 +510,20 @@ mod tests {
         }
         assert_eq!(make_room_for_clients(1), Ok(()));
         assert_eq!(adjust_open_files_limit(1), Ok(1));
+    }
+
+    #[test]
+    fn the_title_shows_where_the_server_listens() {
+        let mut config = Config::new(Settings::default());
+        assert_eq!(title(&config, "redis-server"), "redis-server *:6379");
+        config.adjust(|s| {
+            s.port = 0;
+            s.unixsocket = "/tmp/s".into();
+            s.proc_title_template =
+                "{title} {listen-addr} p={port} f={config-file} {server-mode}".into();
+        });
+        config.file = Some("/a.conf".into());
+        assert_eq!(title(&config, "ferrite"), "ferrite /tmp/s p=0 f=/a.conf");
     }
 
     struct Context;
