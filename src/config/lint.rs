@@ -166,10 +166,15 @@ fn check_combinations(config: &Config, report: &mut Report) {
     if config.min_replicas_to_write > 0 && config.min_replicas_max_lag == 0 {
         report.warn("min-replicas-to-write has no effect while min-replicas-max-lag is 0".into());
     }
-    if config.enable_debug_command == AllowFrom::Yes
-        || config.enable_protected_configs == AllowFrom::Yes
-    {
-        report.warn("enable-debug-command yes and enable-protected-configs yes let every client write files and stop the server".into());
+    for (name, from) in [
+        ("enable-debug-command", config.enable_debug_command),
+        ("enable-protected-configs", config.enable_protected_configs),
+    ] {
+        if from == AllowFrom::Yes {
+            report.warn(format!(
+                "{name} yes lets every client do what only an administrator should"
+            ));
+        }
     }
     if config.oom_score_adj == OomScoreAdj::Absolute
         && config.oom_score_adj_values.0.iter().any(|s| s.abs() > 1000)
