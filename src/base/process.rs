@@ -67,22 +67,27 @@ pub enum Supervisor {
 }
 
 impl Supervisor {
-    /// Finds the supervisor that the settings name or, with `auto`, that the environment shows.
+    /// Finds the supervisor that the settings name or, with `auto`, that the environment shows; says so if it is missing.
     pub fn detect(mode: Supervised) -> Supervisor {
-        let systemd = std::env::var_os("NOTIFY_SOCKET").is_some();
-        let upstart = std::env::var_os("UPSTART_JOB").is_some();
-        match mode {
-            Supervised::Systemd | Supervised::Auto if systemd => Supervisor::Systemd,
-            Supervised::Upstart | Supervised::Auto if upstart => Supervisor::Upstart,
-            Supervised::Systemd => {
+        let found = Supervisor::find(mode);
+        match (found, mode) {
+            (Supervisor::None, Supervised::Systemd) => {
                 warn!("systemd supervision requested, but NOTIFY_SOCKET not found");
-                Supervisor::None
             }
-            Supervised::Upstart => {
+            (Supervisor::None, Supervised::Upstart) => {
                 warn!("upstart supervision requested, but UPSTART_JOB not found");
-                Supervisor::None
             }
-            Supervised::Auto | Supervised::No => Supervisor::None,
+            _ => {}
+        }
+        found
+    }
+
+    fn find(mode: Supervised) -> Supervisor {
+        let shown = |name: &str| std::env::var_os(name).is_some();
+        match mode {
+            Supervised::Systemd | Supervised::Auto if shown("NOTIFY_SOCKET") => Supervisor::Systemd,
+            Supervised::Upstart | Supervised::Auto if shown("UPSTART_JOB") => Supervisor::Upstart,
+            _ => Supervisor::None,
         }
     }
 
@@ -376,9 +381,10 @@ fn report_info(info: &str) -> String {
     )
 }
 
-/// Leaves the terminal if the settings ask for it. Call it before the first thread starts.
+/// Leaves the terminal if the settings ask for it, but never a supervisor: that would take us for dead. Call it before the
+/// first thread starts.
 pub fn daemonize(settings: &Settings) -> io::Result<()> {
-    if settings.daemonize {
+    if settings.daemonize && Supervisor::find(settings.supervised) == Supervisor::None {
         sys::fork_to_background()
     } else {
         Ok(())
