@@ -122,6 +122,7 @@ fn parse_server(words: &[OsString]) -> Mode {
 
 fn parse_check_config(words: &[OsString]) -> Mode {
     let command = Command::new("ferrite check-config")
+        .bin_name("ferrite check-config")
         .about("Checks configuration files without starting a server")
         .arg(Arg::new("strict").long("strict").action(ArgAction::SetTrue).help("Warnings count as errors"))
         .arg(

@@ -37,9 +37,10 @@ fn main() -> ExitCode {
 
 fn serve(mut config: Config) -> Result<(), String> {
     let log = Log::new();
-    log.open(&config).inspect_err(|reason| eprintln!("{reason}"))?;
     log.install();
     process::enter_directory(&config).map_err(|e| format!("Can't chdir to '{}': {e}", config.dir))?;
+    // After entering the directory: a relative name of the log file stands in there.
+    log.open(&config)?;
     process::daemonize(&config).map_err(|e| format!("Can't go to the background: {e}"))?;
     process::install_panic_hook(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
     greet(&config);
@@ -48,11 +49,7 @@ fn serve(mut config: Config) -> Result<(), String> {
         config.adjust(|settings| settings.maxclients = maxclients);
     }
     process::prepare_system(&config);
-    for check in process::check_system(&config) {
-        if let Some(warning) = check.warning {
-            tracing::warn!("WARNING: {warning}");
-        }
-    }
+    process::set_title(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("Can't start the event loop: {e}"))?;
     runtime.block_on(run(config, log))
@@ -106,10 +103,7 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     if let Some(listeners) = &mut server.core.listeners {
         listeners.close();
     }
-    if let Some(pid_file) = pid_file {
-        tracing::info!("Removing the pid file.");
-        drop(pid_file);
-    }
+    drop(pid_file);
     tracing::warn!("Redis is now ready to exit, bye bye...");
     Ok(())
 }

@@ -26,7 +26,7 @@ pub fn parse(text: &[u8]) -> Option<u64> {
 /// The shortest exact form with a power-of-two unit: `64mb`, `1500`.
 pub fn format(bytes: u64) -> String {
     for (unit, size) in [("gb", 1 << 30), ("mb", 1 << 20), ("kb", 1u64 << 10)] {
-        if bytes != 0 && bytes % size == 0 {
+        if bytes != 0 && bytes.is_multiple_of(size) {
             return format!("{}{unit}", bytes / size);
         }
     }

@@ -6,15 +6,15 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use tracing::{info, warn};
 
 use super::sys;
-use crate::config::Settings;
 use crate::config::enums::Supervised;
 use crate::config::setting::os_reason;
+use crate::config::{Config, Settings};
 use crate::logging::Log;
 
 /// Files that the server itself keeps open beside its clients: logs, data files, listening sockets. Redis' own number.
@@ -67,22 +67,27 @@ pub enum Supervisor {
 }
 
 impl Supervisor {
-    /// Finds the supervisor that the settings name or, with `auto`, that the environment shows.
+    /// Finds the supervisor that the settings name or, with `auto`, that the environment shows; says so if it is missing.
     pub fn detect(mode: Supervised) -> Supervisor {
-        let systemd = std::env::var_os("NOTIFY_SOCKET").is_some();
-        let upstart = std::env::var_os("UPSTART_JOB").is_some();
-        match mode {
-            Supervised::Systemd | Supervised::Auto if systemd => Supervisor::Systemd,
-            Supervised::Upstart | Supervised::Auto if upstart => Supervisor::Upstart,
-            Supervised::Systemd => {
+        let found = Supervisor::find(mode);
+        match (found, mode) {
+            (Supervisor::None, Supervised::Systemd) => {
                 warn!("systemd supervision requested, but NOTIFY_SOCKET not found");
-                Supervisor::None
             }
-            Supervised::Upstart => {
+            (Supervisor::None, Supervised::Upstart) => {
                 warn!("upstart supervision requested, but UPSTART_JOB not found");
-                Supervisor::None
             }
-            Supervised::Auto | Supervised::No => Supervisor::None,
+            _ => {}
+        }
+        found
+    }
+
+    fn find(mode: Supervised) -> Supervisor {
+        let shown = |name: &str| std::env::var_os(name).is_some();
+        match mode {
+            Supervised::Systemd | Supervised::Auto if shown("NOTIFY_SOCKET") => Supervisor::Systemd,
+            Supervised::Upstart | Supervised::Auto if shown("UPSTART_JOB") => Supervisor::Upstart,
+            _ => Supervisor::None,
         }
     }
 
@@ -376,9 +381,10 @@ fn report_info(info: &str) -> String {
     )
 }
 
-/// Leaves the terminal if the settings ask for it. Call it before the first thread starts.
+/// Leaves the terminal if the settings ask for it, but never a supervisor: that would take us for dead. Call it before the
+/// first thread starts.
 pub fn daemonize(settings: &Settings) -> io::Result<()> {
-    if settings.daemonize {
+    if settings.daemonize && Supervisor::find(settings.supervised) == Supervisor::None {
         sys::fork_to_background()
     } else {
         Ok(())
@@ -388,6 +394,49 @@ pub fn daemonize(settings: &Settings) -> io::Result<()> {
 /// Enters the working directory that was checked when it was configured.
 pub fn enter_directory(settings: &Settings) -> Result<(), String> {
     std::env::set_current_dir(Path::new(&settings.dir)).map_err(|error| os_reason(&error))
+}
+
+/// The name that the process was started under, read before the first title overwrites it.
+static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+    std::env::args_os().next().map_or_else(
+        || "ferrite".into(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+});
+
+/// Shows `proc-title-template` as the process title, unless `set-proc-title` is off. Nothing may read the process' arguments
+/// after the first call. Errors are left alone: the title is a courtesy.
+pub fn set_title(config: &Config) {
+    let title = title(config, &PROGRAM);
+    if config.set_proc_title {
+        let _ = sys::overwrite_command_line(title.as_bytes());
+    }
+}
+
+fn title(config: &Config, program: &str) -> String {
+    let first_address = config
+        .bind
+        .addresses()
+        .next()
+        .map_or("*", |(address, _)| address);
+    let listen = match config.port {
+        0 => config.unixsocket.clone(),
+        port => format!("{first_address}:{port}"),
+    };
+    let file = config
+        .file
+        .as_ref()
+        .map_or_else(String::new, |file| file.display().to_string());
+    let title = config
+        .proc_title_template
+        .replace("{title}", program)
+        .replace("{listen-addr}", &listen)
+        .replace("{server-mode}", "")
+        .replace("{port}", &config.port.to_string())
+        .replace("{tls-port}", &config.tls_port.to_string())
+        .replace("{unixsocket}", &config.unixsocket)
+        .replace("{config-file}", &file);
+    title.trim_end().to_string()
 }
 
 #[cfg(test)]
@@ -467,5 +516,79 @@ mod tests {
         }
         assert_eq!(make_room_for_clients(1), Ok(()));
         assert_eq!(adjust_open_files_limit(1), Ok(1));
+    }
+
+    #[test]
+    fn the_title_shows_where_the_server_listens() {
+        let mut config = Config::new(Settings::default());
+        assert_eq!(title(&config, "redis-server"), "redis-server *:6379");
+        config.adjust(|s| {
+            s.port = 0;
+            s.unixsocket = "/tmp/s".into();
+            s.proc_title_template =
+                "{title} {listen-addr} p={port} f={config-file} {server-mode}".into();
+        });
+        config.file = Some("/a.conf".into());
+        assert_eq!(title(&config, "ferrite"), "ferrite /tmp/s p=0 f=/a.conf");
+    }
+
+    struct Context;
+
+    impl CrashContext for Context {
+        fn info(&self) -> String {
+            panic!("a second fault while reporting the first")
+        }
+
+        fn command(&self) -> Option<String> {
+            Some("debug|panic".into())
+        }
+    }
+
+    const CRASH_LOG: &str = "FERRITE_TEST_CRASH_LOG";
+
+    /// Runs itself as a child that panics with the hook in place; the report must be complete up to a second fault.
+    #[test]
+    fn a_panic_is_reported_and_ends_the_process() {
+        if let Some(path) = std::env::var_os(CRASH_LOG) {
+            let settings = Settings {
+                logfile: path.into_string().unwrap(),
+                ..Settings::default()
+            };
+            let log = Log::new();
+            log.open(&settings).unwrap();
+            install_panic_hook(log, "0.0.1", Arc::new(Context));
+            panic!("broken invariant {}", 7);
+        }
+        let path = std::env::temp_dir().join(format!("ferrite-crash-{}", std::process::id()));
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "base::process::tests::a_panic_is_reported_and_ends_the_process",
+            ])
+            .env(CRASH_LOG, &path)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(libc::SIGABRT)
+        );
+        let report = fs::read_to_string(&path).unwrap();
+        fs::remove_file(path).unwrap();
+        for part in [
+            "=== FERRITE BUG REPORT START",
+            "Ferrite 0.0.1 crashed by panic: broken invariant 7",
+            "src/base/process.rs:",
+            "Current command: debug|panic",
+            "------ STACK TRACE ------",
+        ] {
+            assert!(report.contains(part), "{part}: {report}");
+        }
+        assert_eq!(
+            report.matches("BUG REPORT START").count(),
+            1,
+            "one report for two faults"
+        );
     }
 }

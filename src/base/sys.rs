@@ -233,6 +233,44 @@ pub fn stop_self() {
     unsafe { libc::raise(libc::SIGSTOP) };
 }
 
+/// Overwrites the words that the process was started with, which is what `ps` and `pgrep -f` show. The title is cut to
+/// the room of those words: the environment behind them stays, because other code may hold pointers into it.
+///
+/// `std::env::args` must not be used after this.
+pub fn overwrite_command_line(title: &[u8]) -> io::Result<()> {
+    let (start, end) = command_line_range()?;
+    let room = end - start;
+    let mut bytes = title[..title.len().min(room.saturating_sub(1))].to_vec();
+    bytes.resize(room, 0);
+    // SAFETY: the kernel placed the words in `start..end` on this process' stack, writable, for its whole life; the range
+    // comes from the kernel and exactly `room` bytes are written, the last one a terminator as before. Nothing in the
+    // program keeps a reference to them.
+    unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), start as *mut u8, room) };
+    Ok(())
+}
+
+/// `arg_start` and `arg_end` of `/proc/self/stat`, fields 48 and 49.
+fn command_line_range() -> io::Result<(usize, usize)> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The second field is the program's name in parentheses and may contain anything.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let field = |number: usize| {
+        fields
+            .split_ascii_whitespace()
+            .nth(number - 3)?
+            .parse::<usize>()
+            .ok()
+    };
+    match (field(48), field(49)) {
+        (Some(start), Some(end)) if 0 < start && start < end && end - start <= 1 << 21 => {
+            Ok((start, end))
+        }
+        _ => Err(io::Error::other(
+            "the kernel does not show where the command line is",
+        )),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

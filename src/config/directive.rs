@@ -201,6 +201,9 @@ pub enum When {
     Running,
 }
 
+/// Reads words into the directive's field.
+pub(super) type Update = fn(&mut Settings, &[Vec<u8>], When) -> Result<(), String>;
+
 /// One row of the table.
 pub struct Directive {
     pub name: &'static str,
@@ -208,7 +211,7 @@ pub struct Directive {
     /// As a file would write it.
     pub default: &'static str,
     pub meta: Meta,
-    pub(super) update: fn(&mut Settings, &[Vec<u8>], When) -> Result<(), String>,
+    pub(super) update: Update,
     pub(super) text: fn(&Settings) -> Vec<u8>,
     pub(super) lines: fn(&Settings) -> Vec<Vec<u8>>,
     pub(super) equal: fn(&Settings, &Settings) -> bool,

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::enums::{AllowFrom, AppendFsync, MaxMemoryPolicy, OomScoreAdj};
@@ -56,6 +57,11 @@ pub fn check_file(path: &Path) -> Vec<Finding> {
     }
     if path.exists() && !writable(path) {
         report.warn("the file is read-only for this user: CONFIG REWRITE will fail".into());
+    }
+    let secret =
+        !config.requirepass.is_empty() || !config.masterauth.is_empty() || !config.users.is_empty();
+    if secret && std::fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0) {
+        report.warn("the file holds a password and every user of this machine may read it".into());
     }
     check_combinations(&config, &mut report);
     check_rights(&config, &mut report);
@@ -160,10 +166,15 @@ fn check_combinations(config: &Config, report: &mut Report) {
     if config.min_replicas_to_write > 0 && config.min_replicas_max_lag == 0 {
         report.warn("min-replicas-to-write has no effect while min-replicas-max-lag is 0".into());
     }
-    if config.enable_debug_command == AllowFrom::Yes
-        || config.enable_protected_configs == AllowFrom::Yes
-    {
-        report.warn("enable-debug-command yes and enable-protected-configs yes let every client write files and stop the server".into());
+    for (name, from) in [
+        ("enable-debug-command", config.enable_debug_command),
+        ("enable-protected-configs", config.enable_protected_configs),
+    ] {
+        if from == AllowFrom::Yes {
+            report.warn(format!(
+                "{name} yes lets every client do what only an administrator should"
+            ));
+        }
     }
     if config.oom_score_adj == OomScoreAdj::Absolute
         && config.oom_score_adj_values.0.iter().any(|s| s.abs() > 1000)
@@ -329,11 +340,14 @@ mod tests {
                 .any(|finding| expected.split('|').any(|text| finding.contains(text)));
             assert!(hit, "{lines}: {found:?}");
         }
-        let harmless = findings(
-            "harmless",
+        let open = findings(
+            "open",
             &format!("{QUIET}protected-mode no\nrequirepass x\n"),
         );
-        assert_eq!(harmless, Vec::<String>::new());
+        assert_eq!(
+            open,
+            ["warning: the file holds a password and every user of this machine may read it"]
+        );
     }
 
     #[test]

@@ -34,7 +34,7 @@ impl Setting for SaveRules {
                 .and_then(|n| u32::try_from(n).ok())
                 .filter(|n| *n <= i32::MAX as u32)
         };
-        if words.len() % 2 != 0 {
+        if !words.len().is_multiple_of(2) {
             return Err(invalid());
         }
         let mut rules = Vec::with_capacity(words.len() / 2);
@@ -142,7 +142,7 @@ impl OutputLimits {
 
 impl Setting for OutputLimits {
     fn update(&mut self, _: Kind, words: &[Vec<u8>], _: When) -> Result<(), String> {
-        if words.len() % 4 != 0 {
+        if !words.len().is_multiple_of(4) {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         }
         let mut limits = *self;

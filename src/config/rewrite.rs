@@ -156,6 +156,7 @@ fn line_key(line: &[u8], with_users: bool) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::config::{SetContext, Sources};
+    use proptest::strategy::Strategy;
 
     fn load(text: &str) -> Config {
         Config::load(&Sources {
@@ -293,5 +294,33 @@ mod tests {
             "ERR The server is running without a config file"
         );
         std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    proptest::proptest! {
+        /// Whatever stands in the file: reading it ends with an answer, and a rewrite keeps what it does not know and is
+        /// settled after the first time.
+        #[test]
+        fn any_file_can_be_read_and_rewritten(
+            lines in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::collection::vec(proptest::num::u8::ANY, 0..40),
+                    "(#x|save|save 1 2|port 7|timeout 5|TIMEOUT 6|bind ::1|hz|user a|client-output-buffer-limit normal 1 2 3)[ \"']?"
+                        .prop_map(String::into_bytes),
+                ],
+                0..12,
+            ),
+            hz in 1u32..500,
+        ) {
+            let text = lines.join(&b'\n');
+            let stdin = Some(text.clone());
+            let _ = Config::load(&Sources { stdin, ..Sources::default() });
+            let mut config = Config::new(Settings::default());
+            config.adjust(|settings| settings.hz = hz);
+            let once = config.rewritten(&text, None, false);
+            proptest::prop_assert_eq!(&config.rewritten(&once, None, false), &once);
+            for line in text.split(|b| *b == b'\n').filter(|line| line.starts_with(b"#")) {
+                proptest::prop_assert!(once.split(|b| *b == b'\n').any(|new| new == line));
+            }
+        }
     }
 }

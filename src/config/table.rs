@@ -116,7 +116,7 @@ directives! {
     commandlog_reply_larger_than: i64 = "1048576", Int(-1, I64), MUTABLE.valkey().inert(NOT_HERE);
     commandlog_request_larger_than: i64 = "1048576", Int(-1, I64), MUTABLE.valkey().inert(NOT_HERE);
     crash_log_enabled: bool = "yes", Bool, MUTABLE.action(Action::CrashLog);
-    crash_memcheck_enabled: bool = "yes", Bool, MUTABLE;
+    crash_memcheck_enabled: bool = "yes", Bool, MUTABLE.inert(NOT_HERE);
     daemonize: bool = "no", Bool, IMMUTABLE;
     databases: usize = "16", Int(1, I32), IMMUTABLE;
     dbfilename: String = "dump.rdb", Text(check::dbfilename), PROTECTED.not_loading();

@@ -218,3 +218,47 @@ fn passwords_are_sensitive() {
         assert!(secret || !looks_secret, "{}", directive.name);
     }
 }
+
+/// `redis.conf.example` states every directive with its default: taking away all its `#` changes nothing.
+#[test]
+fn the_example_states_every_default() {
+    let text = include_str!("../../redis.conf.example");
+    let mut stated = HashSet::new();
+    let mut uncommented = String::new();
+    for line in text.lines() {
+        let Some(line) = line.strip_prefix('#') else {
+            continue;
+        };
+        let name = line.split(' ').next().unwrap_or_default();
+        if let Some(directive) = Directive::find(name.as_bytes()) {
+            assert_eq!(name, directive.name, "the example uses no alias");
+            stated.insert(name);
+            uncommented.push_str(line);
+            uncommented.push('\n');
+        }
+    }
+    for directive in DIRECTIVES {
+        assert!(
+            stated.contains(directive.name),
+            "{} is missing",
+            directive.name
+        );
+    }
+    let load = |text: &str| {
+        let sources = crate::config::Sources {
+            stdin: Some(text.as_bytes().to_vec()),
+            ..Default::default()
+        };
+        crate::config::Config::load(&sources).unwrap()
+    };
+    let (all, none) = (load(&uncommented), load(text));
+    assert_eq!(*all, *none);
+    assert!(all.notices.is_empty(), "{:?}", all.notices);
+    assert!(
+        FILE_ONLY
+            .iter()
+            .filter(|n| **n != "sentinel")
+            .all(|n| text.contains(n)),
+        "file-only ones too"
+    );
+}

@@ -9,8 +9,8 @@ mod format;
 mod sink;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -23,6 +23,9 @@ use crate::config::enums::{LogFormat, LogLevel, LogTimestampFormat, SyslogFacili
 use crate::config::setting::os_reason;
 use format::Record;
 use sink::Sink;
+
+/// How long the crash report waits for another thread to finish its line.
+const RAW_WAIT: Duration = Duration::from_secs(1);
 
 /// The letter after the process id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,12 +124,30 @@ impl Log {
         self.role.store(role as u8, Relaxed);
     }
 
-    /// Text that must appear as it is, line breaks included: the crash report.
+    /// Text that must appear as it is, line breaks included: the crash report. It is written even if this very thread was
+    /// struck while it held the log; then it goes to standard error.
     pub fn write_raw(&self, text: &str) {
-        self.write(text.as_bytes());
+        match self.lock_within(RAW_WAIT) {
+            Some(mut sink) => sink.write(text.as_bytes()),
+            None => eprint!("{text}"),
+        }
         if self.syslog.load(Relaxed) {
             text.lines()
                 .for_each(|line| sys::syslog(libc::LOG_CRIT, line));
+        }
+    }
+
+    fn lock_within(&self, limit: Duration) -> Option<MutexGuard<'_, Sink>> {
+        let start = Instant::now();
+        loop {
+            match self.sink.try_lock() {
+                Ok(sink) => return Some(sink),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) if start.elapsed() < limit => {
+                    std::thread::sleep(RAW_WAIT / 20)
+                }
+                Err(TryLockError::WouldBlock) => return None,
+            }
         }
     }
 
@@ -297,6 +318,17 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         with(&log, || info!("two"));
         assert!(std::fs::read_to_string(&path).unwrap().ends_with("* two\n"));
+        std::fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn raw_text_does_not_wait_for_a_lock_that_nobody_gives_back() {
+        let (log, path, _) = log_to("locked");
+        let held = log.sink.lock().unwrap();
+        log.write_raw("");
+        drop(held);
+        log.write_raw("a\nb\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "a\nb\n");
         std::fs::remove_file(path).unwrap();
     }
 
