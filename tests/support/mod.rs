@@ -28,6 +28,12 @@ pub fn binary() -> PathBuf {
     }
 }
 
+/// Options for every server, from `FERRITE_OPTIONS`: the same tests run with `--io-threads 4` as well.
+fn more_options() -> Vec<String> {
+    let text = std::env::var("FERRITE_OPTIONS").unwrap_or_default();
+    text.split_ascii_whitespace().map(str::to_string).collect()
+}
+
 /// Reads a JSON file of `tests/assets/reference`.
 pub fn reference(name: &str) -> serde_json::Value {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -106,6 +112,7 @@ impl Server {
             .args(["--bind", "127.0.0.1"])
             .args(["--dir", dir.path().to_str().expect("plain path")])
             .args(["--save", ""])
+            .args(more_options())
             .args(options)
             .stdin(Stdio::null())
             .stdout(log)
