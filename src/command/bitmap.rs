@@ -158,7 +158,8 @@ fn setbit(ctx: &mut Ctx<'_>) -> Outcome {
 fn getbit(ctx: &mut Ctx<'_>) -> Outcome {
     let offset = read_offset(ctx.args.get(2), ctx.db.limits().string_bytes)?;
     let text = ctx.db.read_str(&ctx.args[1])?;
-    ctx.out.int(i64::from(text.is_some_and(|text| bits::get(&text, offset))));
+    ctx.out
+        .int(i64::from(text.is_some_and(|text| bits::get(&text, offset))));
     Ok(())
 }
 
@@ -168,7 +169,11 @@ fn read_unit(rest: &mut Cursor<'_>) -> Result<bool, Error> {
     if !bit && !rest.done() && !rest.word("BYTE") {
         return Err(Error::SYNTAX);
     }
-    if rest.done() { Ok(bit) } else { Err(Error::SYNTAX) }
+    if rest.done() {
+        Ok(bit)
+    } else {
+        Err(Error::SYNTAX)
+    }
 }
 
 /// First and last bit of a range of whole bytes.
@@ -247,8 +252,10 @@ fn read_op(args: &Args<'_>) -> Result<Op, Error> {
         ("ONE", Op::One),
     ];
     let sources = args.len() - 3;
-    let (name, op) =
-        *NAMES.iter().find(|(name, _)| args.is(1, name)).ok_or(Error::SYNTAX)?;
+    let (name, op) = *NAMES
+        .iter()
+        .find(|(name, _)| args.is(1, name))
+        .ok_or(Error::SYNTAX)?;
     match op {
         Op::Not if sources != 1 => {
             Err("ERR BITOP NOT must be called with a single source key.".into())
@@ -266,7 +273,9 @@ fn combine(db: &Keys<'_>, op: Op, sources: Args<'_>) -> Vec<u8> {
         .iter()
         .map(|key| {
             let entry = db.peek(key);
-            entry.and_then(|entry| Text::of(entry.payload())).unwrap_or(Text::Bytes(b""))
+            entry
+                .and_then(|entry| Text::of(entry.payload()))
+                .unwrap_or(Text::Bytes(b""))
         })
         .collect();
     let slices: Vec<&[u8]> = texts.iter().map(|text| &**text).collect();
@@ -284,7 +293,8 @@ fn bitop(ctx: &mut Ctx<'_>) -> Outcome {
     let len = result.len();
     if len > 0 {
         let mut holder = Vec::new();
-        ctx.db.set_str(target, New::raw(result, &mut holder), Expire::Never);
+        ctx.db
+            .set_str(target, New::raw(result, &mut holder), Expire::Never);
         ctx.db.effect(Class::STRING, "set", target, 1);
     } else if ctx.db.delete(target) {
         ctx.db.effect(Class::GENERIC, "del", target, 1);

@@ -13,8 +13,7 @@ use crate::value::hll::{self, Corrupted, REGISTERS, Registers};
 #[cfg(test)]
 mod tests;
 
-const NOT_HLL: Error =
-    Error::new("WRONGTYPE Key is not a valid HyperLogLog string value.");
+const NOT_HLL: Error = Error::new("WRONGTYPE Key is not a valid HyperLogLog string value.");
 const CORRUPTED: Error = Error::new("INVALIDOBJ Corrupted HLL object detected");
 
 const ROW: Spec = Spec {
@@ -103,7 +102,11 @@ fn view<'a>(db: &'a Keys<'_>, key: &[u8]) -> Result<Option<Text<'a>>, Error> {
         return Ok(None);
     };
     let text = Text::of(entry.payload()).ok_or(Error::WRONG_TYPE)?;
-    if hll::is_hll(&text) { Ok(Some(text)) } else { Err(NOT_HLL) }
+    if hll::is_hll(&text) {
+        Ok(Some(text))
+    } else {
+        Err(NOT_HLL)
+    }
 }
 
 /// Whether the key holds a HyperLogLog that is about to be changed; an error if it holds anything else.
@@ -126,7 +129,13 @@ fn pfadd(ctx: &mut Ctx<'_>) -> Outcome {
         let undo = elements.len() > 1 && hll::is_sparse(bytes) && bytes.len() > INLINE_MAX;
         let before = undo.then(|| bytes.clone());
         match add_all(bytes, elements, sparse_max) {
-            Ok(added) => Ok(added + usize::from(!exists)),
+            Ok(added) => {
+                let changes = added + usize::from(!exists);
+                if changes > 0 {
+                    hll::invalidate(bytes);
+                }
+                Ok(changes)
+            }
             Err(corrupted) => {
                 if let Some(before) = before {
                     *bytes = before;
@@ -147,9 +156,6 @@ fn add_all(bytes: &mut Vec<u8>, elements: Args<'_>, sparse_max: usize) -> Result
     let mut changes = 0;
     for element in elements.iter() {
         changes += usize::from(hll::add(bytes, element, sparse_max)?);
-    }
-    if changes > 0 {
-        hll::invalidate(bytes);
     }
     Ok(changes)
 }
@@ -216,7 +222,11 @@ fn pfmerge(ctx: &mut Ctx<'_>) -> Outcome {
             hll::make_dense(bytes)?;
         }
         // The merge has read all runs, so that none of these fails half-way.
-        for (index, &value) in registers.iter().enumerate().filter(|(_, value)| **value > 0) {
+        for (index, &value) in registers
+            .iter()
+            .enumerate()
+            .filter(|(_, value)| **value > 0)
+        {
             hll::raise(bytes, index, value, sparse_max)?;
         }
         hll::invalidate(bytes);
@@ -242,7 +252,9 @@ fn pfdebug(ctx: &mut Ctx<'_>) -> Outcome {
             let registers = hll::registers(&bytes)?;
             make_dense(ctx, key, sparse)?;
             ctx.out.array(REGISTERS);
-            registers.iter().for_each(|&value| ctx.out.int(i64::from(value)));
+            registers
+                .iter()
+                .for_each(|&value| ctx.out.int(i64::from(value)));
         }
         b"DECODE" if sparse => {
             let text = hll::describe(&bytes);
@@ -256,7 +268,9 @@ fn pfdebug(ctx: &mut Ctx<'_>) -> Outcome {
         }
         _ => {
             let name = String::from_utf8_lossy(command);
-            return Err(Error::text(format!("ERR Unknown PFDEBUG subcommand '{name}'")));
+            return Err(Error::text(format!(
+                "ERR Unknown PFDEBUG subcommand '{name}'"
+            )));
         }
     }
     Ok(())

@@ -434,7 +434,11 @@ fn stored<'a>(args: &Args<'a>, at: usize) -> New<'a> {
 
 /// Text to store as it is, even where it looks like an integer.
 fn verbatim(text: &[u8]) -> New<'_> {
-    if text.len() <= INLINE_MAX { New::Str(text) } else { New::Big(Arc::new(text.to_vec())) }
+    if text.len() <= INLINE_MAX {
+        New::Str(text)
+    } else {
+        New::Big(Arc::new(text.to_vec()))
+    }
 }
 
 /// `GET key`
@@ -517,7 +521,9 @@ fn msetnx(ctx: &mut Ctx<'_>) -> Outcome {
     if end.is_multiple_of(2) {
         return Err(Error::arity("msetnx"));
     }
-    let free = !(1..end).step_by(2).any(|at| ctx.db.exists(ctx.args.get(at)));
+    let free = !(1..end)
+        .step_by(2)
+        .any(|at| ctx.db.exists(ctx.args.get(at)));
     if free {
         store_pairs(ctx, 1, end, Expire::Never);
     }

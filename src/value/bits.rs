@@ -35,7 +35,9 @@ pub fn grow(bytes: &mut Vec<u8>, len: usize) -> Option<()> {
 
 /// The bit at `offset`; bits behind the end are 0.
 pub fn get(bytes: &[u8], offset: usize) -> bool {
-    bytes.get(offset / 8).is_some_and(|byte| byte & mask(offset) != 0)
+    bytes
+        .get(offset / 8)
+        .is_some_and(|byte| byte & mask(offset) != 0)
 }
 
 /// Sets the bit at `offset`, which must be inside, and returns the one before.
@@ -66,12 +68,17 @@ fn tail_mask(last: usize) -> u8 {
 pub fn count(bytes: &[u8]) -> usize {
     let words = bytes.chunks_exact(8);
     let rest: u32 = words.remainder().iter().map(|byte| byte.count_ones()).sum();
-    let ones: u64 = words.map(|word| u64::from(word_of(word).count_ones())).sum();
+    let ones: u64 = words
+        .map(|word| u64::from(word_of(word).count_ones()))
+        .sum();
     ones as usize + rest as usize
 }
 
 fn word_of(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// Counts the ones among bits `first..=last`, which must be inside.
@@ -99,7 +106,10 @@ pub fn position(bytes: &[u8], bit: bool, first: usize, last: usize) -> Option<us
     let middle = &bytes[from + 1..to];
     let words = middle.chunks_exact(8);
     let tail = middle.len() - words.remainder().len();
-    let start = words.into_iter().position(|word| word != [skip; 8]).map_or(tail, |n| n * 8);
+    let start = words
+        .into_iter()
+        .position(|word| word != [skip; 8])
+        .map_or(tail, |n| n * 8);
     let byte = middle[start..].iter().position(|&byte| byte != skip);
     match byte {
         Some(n) => found(from + 1 + start + n, 0xff),
@@ -131,7 +141,13 @@ pub fn combine(op: Op, sources: &[&[u8]]) -> Vec<u8> {
     for (n, block) in result.chunks_mut(BLOCK).enumerate() {
         let from = n * BLOCK;
         let end = from + block.len();
-        combine_block(op, sources.iter().map(|s| &s[from.min(s.len())..end.min(s.len())]), block);
+        combine_block(
+            op,
+            sources
+                .iter()
+                .map(|s| &s[from.min(s.len())..end.min(s.len())]),
+            block,
+        );
     }
     result
 }
@@ -250,10 +266,18 @@ mod tests {
             let first = rng.below(bits) as usize;
             let last = first + rng.below(bits - first as u64) as usize;
             let plain = (first..=last).filter(|&at| get(&bytes, at)).count();
-            assert_eq!(count_range(&bytes, first, last), plain, "{bytes:?} {first} {last}");
+            assert_eq!(
+                count_range(&bytes, first, last),
+                plain,
+                "{bytes:?} {first} {last}"
+            );
             for bit in [false, true] {
                 let plain = (first..=last).find(|&at| get(&bytes, at) == bit);
-                assert_eq!(position(&bytes, bit, first, last), plain, "{bytes:?} {first} {last}");
+                assert_eq!(
+                    position(&bytes, bit, first, last),
+                    plain,
+                    "{bytes:?} {first} {last}"
+                );
             }
         }
     }
@@ -261,10 +285,22 @@ mod tests {
     #[test]
     fn combines_as_bit_by_bit() {
         let mut rng = Rng::new(2);
-        let ops =
-            [Op::And, Op::Or, Op::Xor, Op::Not, Op::Diff, Op::Diff1, Op::AndOr, Op::One];
+        let ops = [
+            Op::And,
+            Op::Or,
+            Op::Xor,
+            Op::Not,
+            Op::Diff,
+            Op::Diff1,
+            Op::AndOr,
+            Op::One,
+        ];
         for round in 0..600 {
-            let max = if round % 20 == 0 { 3 * BLOCK as u64 } else { 40 };
+            let max = if round % 20 == 0 {
+                3 * BLOCK as u64
+            } else {
+                40
+            };
             let op = ops[rng.below(8) as usize];
             let n = if op == Op::Not { 1 } else { 2 + rng.below(3) };
             let sources: Vec<Vec<u8>> = (0..n).map(|_| random(&mut rng, max)).collect();

@@ -51,7 +51,11 @@ pub fn new() -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
     bytes[..4].copy_from_slice(MAGIC);
     bytes[ENCODING_AT] = SPARSE;
-    Run { value: 0, len: REGISTERS }.write(&mut bytes);
+    Run {
+        value: 0,
+        len: REGISTERS,
+    }
+    .write(&mut bytes);
     bytes
 }
 
@@ -180,7 +184,11 @@ fn each_run(bytes: &[u8], mut f: impl FnMut(usize, Run)) -> Result<(), Corrupted
         f(first, run);
         first += run.len;
     }
-    if first == REGISTERS { Ok(()) } else { Err(Corrupted) }
+    if first == REGISTERS {
+        Ok(())
+    } else {
+        Err(Corrupted)
+    }
 }
 
 /// Raises `registers` to those of a HyperLogLog where these are higher.
@@ -189,12 +197,16 @@ pub fn merge(bytes: &[u8], registers: &mut Registers) -> Result<(), Corrupted> {
         return each_run(bytes, |first, run| {
             if run.value > 0 {
                 let slots = &mut registers[first..first + run.len];
-                slots.iter_mut().for_each(|slot| *slot = (*slot).max(run.value));
+                slots
+                    .iter_mut()
+                    .for_each(|slot| *slot = (*slot).max(run.value));
             }
         });
     }
     // Three bytes hold four registers.
-    let groups = registers.chunks_exact_mut(4).zip(bytes[HEADER..].chunks_exact(3));
+    let groups = registers
+        .chunks_exact_mut(4)
+        .zip(bytes[HEADER..].chunks_exact(3));
     for (slots, group) in groups {
         let bits = u32::from_le_bytes([group[0], group[1], group[2], 0]);
         for (n, slot) in slots.iter_mut().enumerate() {
@@ -218,7 +230,9 @@ pub fn count(bytes: &[u8]) -> Result<u64, Corrupted> {
         return Ok(estimate(&registers));
     }
     let mut histogram = [0; REGISTER_MAX as usize + 1];
-    each_run(bytes, |_, run| histogram[usize::from(run.value)] += run.len as u32)?;
+    each_run(bytes, |_, run| {
+        histogram[usize::from(run.value)] += run.len as u32
+    })?;
     Ok(estimate_histogram(&histogram))
 }
 
@@ -233,7 +247,10 @@ pub fn estimate(registers: &Registers) -> u64 {
     }
     let mut histogram = [0; REGISTER_MAX as usize + 1];
     for part in &parts {
-        histogram.iter_mut().zip(part).for_each(|(sum, n)| *sum += n);
+        histogram
+            .iter_mut()
+            .zip(part)
+            .for_each(|(sum, n)| *sum += n);
     }
     estimate_histogram(&histogram)
 }
@@ -340,7 +357,9 @@ pub fn self_test(random: &mut impl FnMut() -> u64) -> Result<(), String> {
             };
             let allowed = (6.0 * 1.04 / (REGISTERS as f64).sqrt() * n as f64).ceil() as u64 + 1;
             if a != b || a.abs_diff(n) > allowed {
-                return Err(format!("{n} elements are estimated as {a} sparse and {b} dense"));
+                return Err(format!(
+                    "{n} elements are estimated as {a} sparse and {b} dense"
+                ));
             }
             checkpoint *= 10;
         }

@@ -36,11 +36,18 @@ impl Kind {
             _ => return Err(BAD_TYPE),
         };
         let width = num::parse_i64(&text[1..]).filter(|n| (1..=max).contains(n));
-        Ok(Kind { signed, width: width.ok_or(BAD_TYPE)? as u32 })
+        Ok(Kind {
+            signed,
+            width: width.ok_or(BAD_TYPE)? as u32,
+        })
     }
 
     fn least(self) -> i128 {
-        if self.signed { -(1 << (self.width - 1)) } else { 0 }
+        if self.signed {
+            -(1 << (self.width - 1))
+        } else {
+            0
+        }
     }
 
     fn greatest(self) -> i128 {
@@ -50,7 +57,11 @@ impl Kind {
     /// The integer of these bits.
     fn decode(self, field: u64) -> i64 {
         let shift = 64 - self.width;
-        if self.signed { (field << shift) as i64 >> shift } else { field as i64 }
+        if self.signed {
+            (field << shift) as i64 >> shift
+        } else {
+            field as i64
+        }
     }
 
     /// The integer as it fits the type; `None` if it does not and that is a failure.
@@ -92,7 +103,8 @@ impl Operation {
     }
 
     fn read(self, bytes: &[u8]) -> i64 {
-        self.kind.decode(bits::read_field(bytes, self.offset, self.kind.width))
+        self.kind
+            .decode(bits::read_field(bytes, self.offset, self.kind.width))
     }
 
     /// Does a write; returns the reply and whether the field changed.
@@ -109,7 +121,11 @@ impl Operation {
             return (None, false);
         };
         bits::write_field(bytes, self.offset, self.kind.width, new as u64);
-        let reply = if matches!(self.action, Action::Set(_)) { old } else { new };
+        let reply = if matches!(self.action, Action::Set(_)) {
+            old
+        } else {
+            new
+        };
         (Some(reply), new != old)
     }
 }
@@ -161,7 +177,12 @@ fn read_operations(args: &Args<'_>, limit: usize) -> Result<Vec<Operation>, Erro
         } else {
             Action::Increase(rest.int()?)
         };
-        operations.push(Operation { kind, offset, action, overflow });
+        operations.push(Operation {
+            kind,
+            offset,
+            action,
+            overflow,
+        });
     }
     Ok(operations)
 }
@@ -170,7 +191,9 @@ fn read_operations(args: &Args<'_>, limit: usize) -> Result<Vec<Operation>, Erro
 pub(super) fn bitfield(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.args.get(1);
     let operations = read_operations(&ctx.args, ctx.db.limits().string_bytes)?;
-    let writes = operations.iter().filter(|op| !matches!(op.action, Action::Get));
+    let writes = operations
+        .iter()
+        .filter(|op| !matches!(op.action, Action::Get));
     let Some(end) = writes.map(Operation::end).max() else {
         return read_all(ctx, &operations);
     };
@@ -200,7 +223,10 @@ pub(super) fn bitfield(ctx: &mut Ctx<'_>) -> Outcome {
 /// `BITFIELD_RO key [GET type offset …]`
 pub(super) fn bitfield_ro(ctx: &mut Ctx<'_>) -> Outcome {
     let operations = read_operations(&ctx.args, ctx.db.limits().string_bytes)?;
-    if operations.iter().any(|op| !matches!(op.action, Action::Get)) {
+    if operations
+        .iter()
+        .any(|op| !matches!(op.action, Action::Get))
+    {
         return Err(ONLY_GET);
     }
     read_all(ctx, &operations)

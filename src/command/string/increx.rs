@@ -54,7 +54,9 @@ impl<'a> Options<'a> {
                 options.upper = Some(rest.next()?);
             } else if rest.word("ENX") {
                 options.only_without_ttl = true;
-            } else if !options.expiration.read_word(&mut rest, "PERSIST", Expiration::Persist)?
+            } else if !options
+                .expiration
+                .read_word(&mut rest, "PERSIST", Expiration::Persist)?
                 && !options.expiration.read_time(&mut rest)?
             {
                 return Err(Error::SYNTAX);
@@ -130,7 +132,9 @@ fn expire(
     let Some(entry) = ctx.db.look(key) else {
         return ctx.db.log(&[b"DEL", key]);
     };
-    let value = Text::of(entry.payload()).map(|text| text.to_vec()).unwrap_or_default();
+    let value = Text::of(entry.payload())
+        .map(|text| text.to_vec())
+        .unwrap_or_default();
     let expire = entry.expire().map_or(Expire::Never, Expire::At);
     log_set(&mut ctx.db, key, &value, expire);
 }

@@ -11,8 +11,7 @@ use crate::keyspace::{Keys, Text};
 use crate::resp::reply::Aggregate;
 
 const NOT_STRINGS: Error = Error::new("ERR The specified keys must contain string values");
-const BOTH: Error =
-    Error::new("ERR If you want both the length and indexes, please just use IDX.");
+const BOTH: Error = Error::new("ERR If you want both the length and indexes, please just use IDX.");
 const TOO_LARGE: Error =
     Error::new("ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len");
 
@@ -85,7 +84,11 @@ pub(super) fn lcs(ctx: &mut Ctx<'_>) -> Outcome {
     out.bulk(b"matches");
     let mark = out.defer();
     let mut shown = 0;
-    for run in matches.runs.iter().filter(|run| run.len >= options.min_match_len) {
+    for run in matches
+        .runs
+        .iter()
+        .filter(|run| run.len >= options.min_match_len)
+    {
         out.array(2 + usize::from(options.with_match_len));
         for start in [run.a, run.b] {
             out.array(2);
@@ -105,7 +108,9 @@ pub(super) fn lcs(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// The string of a key that is absent or a string.
 fn text<'a>(db: &'a Keys<'_>, key: &[u8]) -> Text<'a> {
-    db.peek(key).and_then(|entry| Text::of(entry.payload())).unwrap_or(Text::Bytes(b""))
+    db.peek(key)
+        .and_then(|entry| Text::of(entry.payload()))
+        .unwrap_or(Text::Bytes(b""))
 }
 
 /// For each byte value of the first string, the columns where the second string has it.
@@ -200,7 +205,11 @@ impl Matches {
                 len += 1;
                 match runs.last_mut() {
                     Some(run) if (run.a, run.b) == (i + 1, j + 1) => {
-                        *run = Run { a: i, b: j, len: run.len + 1 };
+                        *run = Run {
+                            a: i,
+                            b: j,
+                            len: run.len + 1,
+                        };
                     }
                     _ => runs.push(Run { a: i, b: j, len: 1 }),
                 }
@@ -241,7 +250,11 @@ mod tests {
                 (i, j) = (i - 1, j - 1);
                 match runs.last_mut() {
                     Some(run) if (run.a, run.b) == (i + 1, j + 1) => {
-                        *run = Run { a: i, b: j, len: run.len + 1 };
+                        *run = Run {
+                            a: i,
+                            b: j,
+                            len: run.len + 1,
+                        };
                     }
                     _ => runs.push(Run { a: i, b: j, len: 1 }),
                 }
@@ -260,7 +273,9 @@ mod tests {
         for _ in 0..400 {
             let mut string = |max: u64| {
                 let len = rng.below(max);
-                (0..len).map(|_| b'a' + rng.below(4) as u8).collect::<Vec<u8>>()
+                (0..len)
+                    .map(|_| b'a' + rng.below(4) as u8)
+                    .collect::<Vec<u8>>()
             };
             let (a, b) = (string(150), string(200));
             let (runs, len) = plain(&a, &b);

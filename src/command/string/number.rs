@@ -7,12 +7,13 @@ use crate::command::error::Error;
 use crate::keyspace::Expire;
 use crate::keyspace::effect::Class;
 
-
 pub(super) const NOT_FINITE: Error = Error::new("ERR increment would produce NaN or Infinity");
 
 fn add(ctx: &mut Ctx<'_>, by: i64) -> Outcome {
     let key = ctx.args.get(1);
-    let sum = ctx.db.update_int(key, |n| n.checked_add(by).ok_or(Error::OVERFLOW))?;
+    let sum = ctx
+        .db
+        .update_int(key, |n| n.checked_add(by).ok_or(Error::OVERFLOW))?;
     ctx.db.effect(Class::STRING, "incrby", key, 1);
     ctx.out.int(sum);
     Ok(())

@@ -37,7 +37,11 @@ impl<'a> Expiration<'a> {
                 continue;
             }
             let text = rest.next()?;
-            let new = Expiration::Time { seconds, absolute, text };
+            let new = Expiration::Time {
+                seconds,
+                absolute,
+                text,
+            };
             if !self.allows(new) {
                 return Err(Error::SYNTAX);
             }
@@ -68,8 +72,14 @@ impl<'a> Expiration<'a> {
         match (self, new) {
             (Expiration::Unset, _) => true,
             (
-                Expiration::Time { seconds, absolute, .. },
-                Expiration::Time { seconds: s, absolute: a, .. },
+                Expiration::Time {
+                    seconds, absolute, ..
+                },
+                Expiration::Time {
+                    seconds: s,
+                    absolute: a,
+                    ..
+                },
             ) => (seconds, absolute) == (s, a),
             (old, new) => old == new,
         }
@@ -77,7 +87,12 @@ impl<'a> Expiration<'a> {
 
     /// The deadline in unix ms, if a time is given.
     pub(super) fn deadline(self, now_ms: i64, command: &str) -> Result<Option<i64>, Error> {
-        let Expiration::Time { seconds, absolute, text } = self else {
+        let Expiration::Time {
+            seconds,
+            absolute,
+            text,
+        } = self
+        else {
             return Ok(None);
         };
         let time = crate::base::num::parse_i64(text).ok_or(Error::NOT_INTEGER)?;
@@ -87,7 +102,9 @@ impl<'a> Expiration<'a> {
             .filter(|&t| t > 0)
             .and_then(|t| t.checked_mul(scale))
             .and_then(|t| t.checked_add(base));
-        deadline.map(Some).ok_or_else(|| Error::invalid_expire(command))
+        deadline
+            .map(Some)
+            .ok_or_else(|| Error::invalid_expire(command))
     }
 
     pub(super) fn is_absolute(self) -> bool {
@@ -132,8 +149,11 @@ struct SetOptions<'a> {
 
 impl<'a> SetOptions<'a> {
     fn read(args: &Args<'a>) -> Result<SetOptions<'a>, Error> {
-        let mut options =
-            SetOptions { condition: None, expiration: Expiration::Unset, get: false };
+        let mut options = SetOptions {
+            condition: None,
+            expiration: Expiration::Unset,
+            get: false,
+        };
         let mut rest = args.cursor(3);
         while !rest.done() {
             if rest.word("GET") {
@@ -142,7 +162,9 @@ impl<'a> SetOptions<'a> {
             }
             let known = Condition::read_presence(&mut options.condition, &mut rest)?
                 || Condition::read_comparison(&mut options.condition, &mut rest)?
-                || options.expiration.read_word(&mut rest, "KEEPTTL", Expiration::Keep)?
+                || options
+                    .expiration
+                    .read_word(&mut rest, "KEEPTTL", Expiration::Keep)?
                 || options.expiration.read_time(&mut rest)?;
             if !known {
                 return Err(Error::SYNTAX);
@@ -205,7 +227,11 @@ pub(super) fn psetex(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn set_for(ctx: &mut Ctx<'_>, seconds: bool, command: &str) -> Outcome {
     let args = ctx.args;
-    let time = Expiration::Time { seconds, absolute: false, text: args.get(2) };
+    let time = Expiration::Time {
+        seconds,
+        absolute: false,
+        text: args.get(2),
+    };
     let deadline = time.deadline(ctx.now_ms(), command)?;
     let expire = time.as_expire(deadline);
     store(ctx, args.get(1), 3, expire);

@@ -13,7 +13,10 @@ pub(super) fn append(ctx: &mut Ctx<'_>) -> Outcome {
     let len = if ctx.db.exists(key) {
         let limit = ctx.db.limits().string_bytes;
         ctx.db.edit_str(key, |bytes| {
-            let len = bytes.len().checked_add(value.len()).filter(|&len| len <= limit);
+            let len = bytes
+                .len()
+                .checked_add(value.len())
+                .filter(|&len| len <= limit);
             let len = len.ok_or(Error::STRING_TOO_LONG)?;
             bits::reserve(bytes, len).ok_or(Error::STRING_TOO_LONG)?;
             bytes.extend_from_slice(value);
@@ -46,7 +49,11 @@ pub(crate) fn clamp(start: i64, end: i64, len: usize) -> Option<(usize, usize)> 
 
 /// As [`clamp`], but a range that ends before it starts is empty even where both lie before the beginning.
 pub(crate) fn clamp_ordered(start: i64, end: i64, len: usize) -> Option<(usize, usize)> {
-    if start < 0 && end < 0 && start > end { None } else { clamp(start, end, len) }
+    if start < 0 && end < 0 && start > end {
+        None
+    } else {
+        clamp(start, end, len)
+    }
 }
 
 /// `GETRANGE key start end`
@@ -70,7 +77,9 @@ pub(super) fn setrange(ctx: &mut Ctx<'_>) -> Outcome {
     if value.is_empty() {
         let len = match ctx.db.look(key) {
             None => 0,
-            Some(entry) => crate::keyspace::Text::of(entry.payload()).ok_or(Error::WRONG_TYPE)?.len(),
+            Some(entry) => crate::keyspace::Text::of(entry.payload())
+                .ok_or(Error::WRONG_TYPE)?
+                .len(),
         };
         ctx.out.count(len);
         return Ok(());

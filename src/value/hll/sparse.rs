@@ -27,10 +27,22 @@ impl Run {
         }
         let high = usize::from(first & 0x3f);
         if first & 0x40 == 0 {
-            return Ok((Run { value: 0, len: high + 1 }, 1));
+            return Ok((
+                Run {
+                    value: 0,
+                    len: high + 1,
+                },
+                1,
+            ));
         }
         let &low = bytes.get(1).ok_or(Corrupted)?;
-        Ok((Run { value: 0, len: (high << 8 | usize::from(low)) + 1 }, 2))
+        Ok((
+            Run {
+                value: 0,
+                len: (high << 8 | usize::from(low)) + 1,
+            },
+            2,
+        ))
     }
 
     /// Appends the run, in its shortest form.
@@ -102,7 +114,13 @@ fn find(bytes: &[u8], start: usize, index: usize) -> Result<Found, Corrupted> {
     for run in Runs::new(&bytes[start..]) {
         let (size, run) = run?;
         if index < first + run.len {
-            return Ok(Found { prev, at, size, run, first });
+            return Ok(Found {
+                prev,
+                at,
+                size,
+                run,
+                first,
+            });
         }
         prev = Some(at);
         at += size;
