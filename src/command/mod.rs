@@ -8,6 +8,7 @@ pub mod client_info;
 pub mod connection;
 pub mod ctx;
 pub mod docs;
+pub mod element_scan;
 pub mod error;
 pub mod hyperloglog;
 pub mod introspect;
@@ -18,3 +19,4 @@ pub mod string;
 pub mod syntax;
 #[cfg(test)]
 pub mod testing;
+pub mod zset;

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{bitmap, connection, hyperloglog, introspect, string};
+use super::{bitmap, connection, hyperloglog, introspect, string, zset};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
@@ -18,6 +18,7 @@ const TABLES: &[&[Spec]] = &[
     hyperloglog::TABLE,
     introspect::TABLE,
     string::TABLE,
+    zset::TABLE,
 ];
 
 /// A command or sub-command with what is derived from its row once and for all.
