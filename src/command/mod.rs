@@ -23,6 +23,7 @@ pub mod set;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+pub mod zset;
 
 #[cfg(test)]
 pub mod testing;

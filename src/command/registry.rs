@@ -24,6 +24,7 @@ const TABLES: &[&[Spec]] = &[
     super::list::TABLE,
     super::set::TABLE,
     super::string::TABLE,
+    super::zset::TABLE,
 ];
 
 /// A command or sub-command with what is derived from its row once and for all.

@@ -13,7 +13,7 @@ mod tests;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use large::{Ranked, ZsetTree};
+pub use large::{Gather, Ranked, ZsetTree};
 pub use range::{LexBound, LexRange, ScoreRange};
 pub use read::{Iter, ZsetRef};
 
@@ -111,8 +111,7 @@ impl Zset {
     /// Of distinct entries with scores in any order, in the form that suits them.
     pub fn from_entries(entries: Vec<Entry>, limits: &Limits) -> Zset {
         let longest = entries.iter().map(|e| e.key().len()).max().unwrap_or(0);
-        let mut members: Vec<Ranked> = entries.into_iter().map(Ranked::new).collect();
-        members.sort_unstable_by(Ranked::order);
+        let members = Ranked::sort(entries);
         if members.len() > limits.zset_entries
             || longest > limits.zset_value
             || longest.saturating_mul(members.len()) > BLOB_MAX

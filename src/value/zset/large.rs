@@ -31,6 +31,13 @@ impl Ranked {
         Ranked { order, entry }
     }
 
+    /// Members in order.
+    pub fn sort(entries: Vec<Entry>) -> Vec<Ranked> {
+        let mut members: Vec<Ranked> = entries.into_iter().map(Ranked::new).collect();
+        members.sort_unstable_by(Ranked::order);
+        members
+    }
+
     #[inline]
     pub fn member(&self) -> &[u8] {
         self.entry.key()
@@ -92,6 +99,27 @@ pub fn entry_of(member: &[u8], score: f64) -> Entry {
 #[inline]
 pub fn score_of(entry: &Entry) -> f64 {
     entry.score().unwrap_or_default()
+}
+
+/// Members that scores are collected for, each once.
+#[derive(Default)]
+pub struct Gather(Table<Entry>);
+
+impl Gather {
+    /// Gives a member a score; one that is there gets what `change` makes of its present one.
+    pub fn put(&mut self, member: &[u8], score: f64, change: impl FnOnce(f64) -> f64) {
+        let seed = Seed::process();
+        let hash = seed.hash_bytes(member);
+        let make = || entry_of(member, score);
+        let (entry, new) = self.0.find_or_insert_with(hash, member, seed, make);
+        if !new {
+            entry.set_score(change(score_of(entry)));
+        }
+    }
+
+    pub fn into_entries(self) -> Vec<Entry> {
+        self.0.iter().cloned().collect()
+    }
 }
 
 /// Members by hash and in order. `Clone` shares them.

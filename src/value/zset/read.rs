@@ -7,10 +7,11 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::large::{Ranked, ZsetTree};
+use super::large::{Ranked, ZsetTree, entry_of, score_of};
 use super::range::{Interval, compare};
 use super::{BLOB_MAX, Zset, elem_score};
 use crate::base::rng::Rng;
+use crate::value::entry::Entry;
 use crate::value::packed::{self, Elem, Forward, Needle, PackedRef};
 use crate::value::tree;
 
@@ -112,6 +113,21 @@ impl<'a> ZsetRef<'a> {
         }
     }
 
+    /// The members at these positions as entries; those of the large form are shared.
+    pub fn entries(&self, ranks: Range<usize>) -> Vec<Entry> {
+        match *self {
+            ZsetRef::Tree(tree) => {
+                let count = ranks.end.min(tree.len()).saturating_sub(ranks.start);
+                let members = tree.order.iter_at(ranks.start as u64).take(count);
+                members.map(|member| member.entry().clone()).collect()
+            }
+            ZsetRef::Packed(_) => self
+                .range(ranks, false)
+                .map(|(elem, score)| elem.with_bytes(|member| entry_of(member, score)))
+                .collect(),
+        }
+    }
+
     /// All members in ascending order.
     pub fn iter(&self) -> Iter<'a> {
         self.range(0..self.len(), false)
@@ -175,7 +191,7 @@ impl<'a> ZsetRef<'a> {
         for _ in 0..count.saturating_mul(SCAN_EFFORT) {
             cursor = tree.index.scan(cursor, &mut |entry| {
                 visited += 1;
-                f(Elem::Str(entry.key()), super::large::score_of(entry));
+                f(Elem::Str(entry.key()), score_of(entry));
             });
             if cursor == 0 || visited >= count {
                 break;

@@ -1,0 +1,164 @@
+//! Taking members from either end: ZPOPMIN, ZPOPMAX, ZMPOP.
+
+use super::{Shape, write_member};
+use crate::command::ctx::{Ctx, Outcome};
+use crate::command::error::Error;
+use crate::keyspace::effect::Class;
+use crate::resp::reply::Reply;
+use crate::value::zset::Zset;
+
+/// Which end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Min,
+    Max,
+}
+
+impl End {
+    fn event(self) -> &'static str {
+        match self {
+            End::Min => "zpopmin",
+            End::Max => "zpopmax",
+        }
+    }
+
+    fn verb(self) -> &'static [u8] {
+        match self {
+            End::Min => b"ZPOPMIN",
+            End::Max => b"ZPOPMAX",
+        }
+    }
+}
+
+/// Takes up to `count` members of a key that has some, and writes them behind what `begin` writes,
+/// which gets their number. Returns the number.
+fn pop(
+    ctx: &mut Ctx<'_>,
+    key: &[u8],
+    end: End,
+    count: usize,
+    begin: impl FnOnce(&mut Reply, usize),
+    write: impl Fn(&mut Reply, crate::value::packed::Elem<'_>, f64),
+) -> Result<usize, Error> {
+    let out = &mut *ctx.out;
+    let popped = ctx.db.modify::<Zset, _>(key, |set| {
+        let len = set.len();
+        let count = count.min(len);
+        begin(out, count);
+        let ranks = match end {
+            End::Min => 0..count,
+            End::Max => len - count..len,
+        };
+        set.take(ranks, end == End::Max, &mut |elem, score| write(out, elem, score));
+        count
+    })?;
+    let popped = popped.unwrap_or(0);
+    if popped > 0 {
+        ctx.db.effect(Class::ZSET, end.event(), key, popped);
+    }
+    Ok(popped)
+}
+
+pub(super) fn zpopmin(ctx: &mut Ctx<'_>) -> Outcome {
+    pop_key(ctx, End::Min)
+}
+
+pub(super) fn zpopmax(ctx: &mut Ctx<'_>) -> Outcome {
+    pop_key(ctx, End::Max)
+}
+
+fn pop_key(ctx: &mut Ctx<'_>, end: End) -> Outcome {
+    let args = ctx.args;
+    let count = match args.len() {
+        2 => None,
+        3 => {
+            let count = args.int(2).ok().and_then(|n| usize::try_from(n).ok());
+            Some(count.ok_or(Error::MUST_BE_POSITIVE)?)
+        }
+        _ => return Err(Error::SYNTAX),
+    };
+    let key = args.get(1);
+    let there = match ctx.db.look(key) {
+        Some(_) => ctx.db.peek_as::<Zset>(key)?.is_some(),
+        None => false,
+    };
+    if !there || count == Some(0) {
+        ctx.out.array(0);
+        return Ok(());
+    }
+    // Without a count the reply is one flat pair, in RESP3 too.
+    let shape = match count {
+        None => Shape::Flat,
+        Some(_) => Shape::new(ctx.out, true),
+    };
+    pop(
+        ctx,
+        key,
+        end,
+        count.unwrap_or(1),
+        |out, count| shape.begin(out, count),
+        |out, elem, score| shape.write(out, elem, score),
+    )?;
+    Ok(())
+}
+
+/// Reads `numkeys`, as many keys, the end, and `COUNT`, from argument `at` on.
+fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(crate::command::args::Args<'a>, End, usize), Error> {
+    const NUMKEYS: Error = Error::new("ERR numkeys should be greater than 0");
+    const COUNT: Error = Error::new("ERR count should be greater than 0");
+    let args = ctx.args;
+    let keys = args.int(at).ok().and_then(|n| usize::try_from(n).ok());
+    let keys = keys.filter(|n| *n > 0).ok_or(NUMKEYS)?;
+    if keys >= args.len() - at - 1 {
+        return Err(Error::SYNTAX);
+    }
+    let mut rest = args.cursor(at + 1 + keys);
+    let end = if rest.word("MIN") {
+        End::Min
+    } else if rest.word("MAX") {
+        End::Max
+    } else {
+        return Err(Error::SYNTAX);
+    };
+    let mut count = None;
+    while !rest.done() {
+        if count.is_some() || rest.left() < 2 || !rest.word("COUNT") {
+            return Err(Error::SYNTAX);
+        }
+        let n = rest.int().ok().and_then(|n| usize::try_from(n).ok());
+        count = Some(n.filter(|n| *n > 0).ok_or(COUNT)?);
+    }
+    Ok((args.slice(at + 1..at + 1 + keys), end, count.unwrap_or(1)))
+}
+
+pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Outcome {
+    let (keys, end, count) = read_mpop(ctx, 1)?;
+    for key in keys.iter() {
+        if ctx.db.look(key).is_none() {
+            continue;
+        }
+        let popped = pop(
+            ctx,
+            key,
+            end,
+            count,
+            |out, count| {
+                out.array(2);
+                out.bulk(key);
+                out.array(count);
+            },
+            |out, elem, score| {
+                out.array(2);
+                write_member(out, elem);
+                out.double(score);
+            },
+        )?;
+        // The log names the key that was chosen.
+        let mut digits = itoa::Buffer::new();
+        let popped = digits.format(popped).as_bytes();
+        ctx.db.log(&[end.verb(), key, popped]);
+        return Ok(());
+    }
+    ctx.out.null_array();
+    Ok(())
+}

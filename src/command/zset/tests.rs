@@ -1,0 +1,3 @@
+//! Commands of sorted sets in process.
+
+use crate::command::testing::Bench;
