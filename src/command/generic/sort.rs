@@ -14,7 +14,7 @@ use crate::keyspace::effect::Class;
 use crate::keyspace::{Keys, Text};
 use crate::value::entry::Payload;
 use crate::value::hash::Hash;
-use crate::value::list::List;
+use crate::value::list::{End, List};
 use crate::value::packed::Elem;
 use crate::value::set::Set;
 use crate::value::{Collection, Type};
@@ -362,7 +362,7 @@ fn store(ctx: &mut Ctx<'_>, target: &[u8], pile: &Pile, get: &[Pattern<'_>]) {
     for item in &pile.items {
         for pattern in get {
             pattern.with(&mut ctx.db, pile.text(item), |text| {
-                list.push_back(text.unwrap_or_default(), &limits);
+                list.push(text.unwrap_or_default(), End::Back, &limits);
             });
         }
     }
