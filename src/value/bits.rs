@@ -66,19 +66,13 @@ fn tail_mask(last: usize) -> u8 {
 
 /// Counts the ones.
 pub fn count(bytes: &[u8]) -> usize {
-    let words = bytes.chunks_exact(8);
-    let rest: u32 = words.remainder().iter().map(|byte| byte.count_ones()).sum();
+    let (words, rest) = bytes.as_chunks::<8>();
+    let rest: u32 = rest.iter().map(|byte| byte.count_ones()).sum();
     let ones: u64 = words
-        .map(|word| u64::from(word_of(word).count_ones()))
+        .iter()
+        .map(|word| u64::from(u64::from_ne_bytes(*word).count_ones()))
         .sum();
     ones as usize + rest as usize
-}
-
-fn word_of(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 /// Counts the ones among bits `first..=last`, which must be inside.
@@ -104,12 +98,9 @@ pub fn position(bytes: &[u8], bit: bool, first: usize, last: usize) -> Option<us
         return Some(at);
     }
     let middle = &bytes[from + 1..to];
-    let words = middle.chunks_exact(8);
-    let tail = middle.len() - words.remainder().len();
-    let start = words
-        .into_iter()
-        .position(|word| word != [skip; 8])
-        .map_or(tail, |n| n * 8);
+    let (words, _) = middle.as_chunks::<8>();
+    let skipped = words.iter().position(|word| *word != [skip; 8]);
+    let start = skipped.unwrap_or(words.len()) * 8;
     let byte = middle[start..].iter().position(|&byte| byte != skip);
     match byte {
         Some(n) => found(from + 1 + start + n, 0xff),

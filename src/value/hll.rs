@@ -306,11 +306,9 @@ fn murmur64a(bytes: &[u8], seed: u64) -> u64 {
     const M: u64 = 0xc6a4_a793_5bd1_e995;
     const R: u32 = 47;
     let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(M);
-    let blocks = bytes.chunks_exact(8);
-    let tail = blocks.remainder();
+    let (blocks, tail) = bytes.as_chunks::<8>();
     for block in blocks {
-        let mut k = block.iter().rev().fold(0u64, |k, &b| k << 8 | u64::from(b));
-        k = k.wrapping_mul(M);
+        let mut k = u64::from_le_bytes(*block).wrapping_mul(M);
         k ^= k >> R;
         k = k.wrapping_mul(M);
         hash = (hash ^ k).wrapping_mul(M);

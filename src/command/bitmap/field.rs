@@ -212,7 +212,8 @@ pub(super) fn bitfield(ctx: &mut Ctx<'_>) -> Outcome {
             let written = reply.is_some() && !matches!(operation.action, Action::Get);
             changes += usize::from(changed || (grown && written));
         }
-        Ok(changes)
+        // A string that only grew, because all writes failed, has changed as well.
+        Ok(changes.max(usize::from(grown)))
     })?;
     if changes > 0 {
         ctx.db.effect(Class::STRING, "setbit", key, changes);
