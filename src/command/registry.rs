@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{bitmap, client, config, connection, hyperloglog, info, introspect, string};
+use super::{bitmap, client, config, connection, hyperloglog, info, introspect, latency, server, slowlog, string};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
@@ -20,6 +20,9 @@ const TABLES: &[&[Spec]] = &[
     hyperloglog::TABLE,
     info::TABLE,
     introspect::TABLE,
+    latency::TABLE,
+    server::TABLE,
+    slowlog::TABLE,
     string::TABLE,
 ];
 

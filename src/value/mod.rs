@@ -7,6 +7,7 @@
 //! the same for one element and for a million.
 
 pub mod bits;
+pub mod encoding;
 pub mod entry;
 pub mod hash;
 pub mod hll;
