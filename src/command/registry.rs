@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use super::{bitmap, client, config, connection, hyperloglog, info, introspect, latency, server, slowlog, string};
+use super::{bitmap, client, config, connection, debug, hyperloglog, info, introspect, latency, memory, server, slowlog, string};
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
 
@@ -17,10 +17,12 @@ const TABLES: &[&[Spec]] = &[
     client::TABLE,
     config::TABLE,
     connection::TABLE,
+    debug::TABLE,
     hyperloglog::TABLE,
     info::TABLE,
     introspect::TABLE,
     latency::TABLE,
+    memory::TABLE,
     server::TABLE,
     slowlog::TABLE,
     string::TABLE,
