@@ -361,7 +361,7 @@ mod tests {
         spikes.samples.extend([(940, 10), (990, 80), (1000, 45)]);
         let text = draw("command", &spikes, 1000);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[2..6], [" o", " |o", " ||", "_||"].map(|l| l), "{text}");
+        assert_eq!(lines[2..6], [" o", " |", " |o", "_||"], "{text}");
         assert_eq!(lines[7..], ["110", "m0s", " s"]);
     }
 
