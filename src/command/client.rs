@@ -537,7 +537,10 @@ fn pause(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::new("ERR timeout is negative"));
     }
     let now = ctx.core.now_ms();
-    let until_ms = now.checked_add(timeout).ok_or(Error::new("ERR timeout is out of range"))?;
+    // As a time of day it must fit too.
+    let fits = ctx.now_ms().checked_add(timeout).is_some();
+    let until_ms = now.checked_add(timeout).filter(|_| fits);
+    let until_ms = until_ms.ok_or(Error::new("ERR timeout is out of range"))?;
     // A pause in force is made stricter or longer, never weaker.
     ctx.core.pause = Some(match ctx.core.active_pause() {
         Some(old) => Pause {

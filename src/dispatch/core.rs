@@ -86,6 +86,10 @@ pub struct DebugSwitches {
     pub cron_paused: bool,
     /// Buffers of clients keep their size (`DEBUG REPLYBUFFER RESIZING 0`).
     pub reply_buffers_fixed: bool,
+    /// Payloads are taken without a look at their checksum.
+    pub skip_checksum: bool,
+    /// Scripts may call what they otherwise may not.
+    pub scripts_may_all: bool,
 }
 
 impl Core {

@@ -226,6 +226,7 @@ impl Server {
         }
         effects.events.clear();
         effects.touched.clear();
+        effects.whole.clear();
     }
 
     fn count_errors(&mut self, out: &mut Reply) {

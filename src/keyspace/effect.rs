@@ -41,6 +41,8 @@ pub struct Effects {
     pub watching: bool,
     /// Changed keys, only while `watching`.
     pub touched: Vec<(usize, Vec<u8>)>,
+    /// Databases that changed as a whole (FLUSHALL, SWAPDB), only while `watching`.
+    pub whole: Vec<usize>,
 }
 
 impl Effects {
@@ -53,6 +55,13 @@ impl Effects {
     pub fn touch(&mut self, db: usize, key: &[u8]) {
         if self.watching {
             self.touched.push((db, key.to_vec()));
+        }
+    }
+
+    /// All keys of a database changed at once.
+    pub fn change_whole(&mut self, db: usize) {
+        if self.watching {
+            self.whole.push(db);
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod cycle;
 pub mod db;
+pub mod digest;
 pub mod effect;
 pub mod evict;
 pub mod expiry;

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use super::db::Db;
 use crate::value::entry::{Entry, ObjRef, Payload};
@@ -94,10 +95,20 @@ impl Reaper {
 
     /// Waits until everything handed over before is freed.
     pub fn wait(&self) {
+        // An error means that the thread is gone, with nothing left to free.
+        let _ = self.barrier().recv();
+    }
+
+    /// The same, but gives up after `time`.
+    pub fn wait_at_most(&self, time: Duration) {
+        // Whatever is not freed by then is freed later.
+        let _ = self.barrier().recv_timeout(time);
+    }
+
+    fn barrier(&self) -> Receiver<()> {
         let (done, wait) = channel();
         self.send(Load::Barrier(done));
-        // An error means that the thread is gone, with nothing left to free.
-        let _ = wait.recv();
+        wait
     }
 }
 

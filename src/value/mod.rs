@@ -17,6 +17,7 @@ pub mod member;
 pub mod packed;
 pub mod set;
 pub mod tree;
+pub mod usage;
 pub mod zset;
 
 use std::sync::Arc;

@@ -57,6 +57,11 @@ impl Memory {
         percent(self.dataset(), self.used.saturating_sub(self.startup))
     }
 
+    /// Bytes of pages with allocations, and of the allocations.
+    pub fn fragmentation(&self) -> (u64, u64) {
+        (self.active, self.allocated)
+    }
+
     pub fn peak_percent(&self) -> f64 {
         percent(self.used, self.peak)
     }
