@@ -2,6 +2,7 @@
 
 use super::crash;
 use super::server::Server;
+use crate::keyspace::Verbs;
 use crate::value::Limits;
 
 impl Server {
@@ -33,5 +34,6 @@ pub fn apply(config: &crate::config::Settings, ks: &mut crate::keyspace::Keyspac
     ks.access.samples = config.maxmemory_samples;
     ks.access.lfu_log_factor = config.lfu_log_factor;
     ks.access.lfu_decay_min = config.lfu_decay_time;
+    ks.verbs = Verbs::new(config.lazyfree_lazy_expire, config.lazyfree_lazy_eviction);
     ks.effects.wanted = config.notify_keyspace_events;
 }

@@ -16,22 +16,45 @@ pub enum Slice {
 }
 
 impl Keyspace {
-    /// Looks at keys whose hints are due until `over` says that time is up.
+    /// Looks at keys whose hints are due until `over` says that time is up. Hints that only have to
+    /// be spread come after all that are due in any database.
     pub fn expire_slice(&mut self, over: &mut impl FnMut() -> bool) -> Slice {
         if !self.active_expire {
             return Slice::Done;
         }
-        for index in 0..self.dbs.len() {
-            let mut steps = 0u32;
-            while let Some(hash) = self.dbs[index].expiry.take_due(self.now_ms) {
-                self.look_at(index, hash);
-                steps += 1;
-                if steps.is_multiple_of(16) && over() {
+        let mut steps = 0u32;
+        for early in [false, true] {
+            for _ in 0..self.dbs.len() {
+                let index = self.expire_from % self.dbs.len();
+                // The next slice begins with the next database: none waits for all of another.
+                self.expire_from = index + 1;
+                if self.expire_in(index, early, &mut steps, over) == Slice::More {
                     return Slice::More;
                 }
             }
         }
         Slice::Done
+    }
+
+    fn expire_in(
+        &mut self,
+        index: usize,
+        early: bool,
+        steps: &mut u32,
+        over: &mut impl FnMut() -> bool,
+    ) -> Slice {
+        loop {
+            let hints = &mut self.dbs[index].expiry;
+            let now = self.now_ms;
+            let Some(hash) = (if early { hints.take_early(now) } else { hints.take_due(now) }) else {
+                return Slice::Done;
+            };
+            self.look_at(index, hash);
+            *steps += 1;
+            if steps.is_multiple_of(16) && over() {
+                return Slice::More;
+            }
+        }
     }
 
     /// Unix ms at which the next hint is due.
@@ -42,38 +65,64 @@ impl Keyspace {
         self.dbs.iter().filter_map(|db| db.expiry.next_due()).min()
     }
 
+    /// Looks at the key of a hint. One hint is put back at most, for the key's deadline or that of
+    /// its first field, whichever comes first: so copies of a hint never multiply.
     fn look_at(&mut self, index: usize, hash: u64) {
         let now = self.now_ms;
         let db = &mut self.dbs[index];
         let Some(entry) = db.table.find_hash(hash, &self.seed) else {
             return;
         };
-        let key = entry.key().to_vec();
-        match entry.expire() {
-            Some(at) if at < now => return Keys::new(self, index).expire_now(&key),
-            Some(at) if entry.is_hinted() => db.expiry.add(hash, at.saturating_add(1), now),
-            _ => {}
+        let (deadline, field) = (entry.expire(), fields::next_expiry(entry));
+        if deadline.is_some_and(|at| at < now) {
+            let key = entry.key().to_vec();
+            return Keys::new(self, index).expire_now(&key);
         }
-        if fields::next_expiry(entry).is_some_and(|at| at <= now) {
+        if field.is_some_and(|at| at < now) {
+            let key = entry.key().to_vec();
+            // This hints at the next field itself.
             fields::expire_fields(&mut Keys::new(self, index), &key, FIELDS_PER_STEP);
-        } else if let Some(at) = fields::next_expiry(entry) {
+            let mut keys = Keys::new(self, index);
+            let next = keys.peek(&key).map(fields::next_expiry);
+            if let (Some(at), Some(next)) = (deadline, next)
+                && next.is_none_or(|next| next > at)
+            {
+                keys.hint(&key, at);
+            }
+            return;
+        }
+        if let Some(at) = deadline.into_iter().chain(field).min() {
             db.expiry.add(hash, at, now);
         }
     }
 
-    /// Drops stale hints of a database, a chunk at a time, if they outnumber the volatile keys.
+    /// Drops hints of a database that nobody needs, a chunk at a time, if they are many.
     pub fn sweep_hints(&mut self, index: usize) {
-        let seed = self.seed.clone();
-        let db = &mut self.dbs[index];
-        if db.expiry.len() <= 2 * db.volatile + 1024 {
-            return;
+        if self.dbs[index].expiry.is_littered(self.dbs[index].volatile) {
+            self.sweep_chunk(index);
         }
+    }
+
+    /// The step of the sweep that adding a hint pays for.
+    #[inline]
+    pub(super) fn pay_sweep(&mut self, index: usize) {
+        if self.dbs[index].expiry.owes_sweep(self.dbs[index].volatile) {
+            self.sweep_chunk(index);
+        }
+    }
+
+    fn sweep_chunk(&mut self, index: usize) {
+        let seed = &self.seed;
+        let db = &mut self.dbs[index];
         let table = &db.table;
-        let mut keep = |hash| {
-            table.find_hash(hash, &seed).is_some_and(|e| {
-                e.expire().is_some() && e.is_hinted() || fields::next_expiry(e).is_some()
-            })
+        let mut keep = |hash, fires: i64| {
+            let Some(entry) = table.find_hash(hash, seed) else {
+                return false;
+            };
+            // A hint that fires after the deadline has one at or before it beside it.
+            entry.expire().is_some_and(|at| entry.is_hinted() && fires <= at)
+                || fields::next_expiry(entry).is_some_and(|at| fires <= at)
         };
-        db.sweep_at = db.expiry.sweep(db.sweep_at, &mut keep);
+        db.expiry.sweep(&mut keep);
     }
 }

@@ -11,8 +11,6 @@ pub struct Db {
     pub expiry: ExpiryIndex,
     /// Keys with an expiry.
     pub volatile: usize,
-    /// Where the sweep for stale hints goes on.
-    pub sweep_at: (i64, usize),
     /// Sum of the deadlines of volatile keys in ms, for `avg_ttl`.
     pub deadline_sum: i128,
 }

@@ -202,8 +202,8 @@ impl Keyspace {
     }
 }
 
-/// Shows about `n` random volatile entries: from the table if they are many of it, else from the
-/// expiry index.
+/// Shows about `n` random volatile entries, one at least if there is one: from the table if they
+/// are many of it, else from the expiry index.
 fn sample_volatile(
     db: &super::db::Db,
     seed: &crate::base::hash::Seed,
@@ -228,19 +228,21 @@ fn sample_volatile(
             }
         }
     }
+    let find = |hash| db.table.find_hash(hash, seed).filter(|entry| entry.expire().is_some());
     for _ in 0..n * 8 {
         if left == 0 {
             return;
         }
-        let Some(hash) = db.expiry.random_hint(rng) else {
-            return;
-        };
-        if let Some(entry) = db.table.find_hash(hash, seed)
-            && entry.expire().is_some()
-        {
+        if let Some(entry) = db.expiry.random_hint(rng).and_then(find) {
             left -= 1;
             f(entry);
         }
+    }
+    // Most hints may be stale; that must not look as if no key were volatile.
+    if left == n
+        && let Some(entry) = db.expiry.iter().find_map(find)
+    {
+        f(entry);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Keyspace;
 use super::db::Db;
 use super::effect::{Class, Form};
+use super::fields;
 use crate::base::num;
 use crate::command::error::Error;
 use crate::resp::reply::Reply;
@@ -151,7 +152,8 @@ impl<'a> Keys<'a> {
     pub fn expire_now(&mut self, key: &[u8]) {
         if self.unlink(key) {
             self.ks.stats.expired += 1;
-            self.spread(Class::EXPIRED, "expired", key, b"DEL");
+            let verb = self.ks.verbs.expire;
+            self.spread(Class::EXPIRED, "expired", key, verb);
         }
     }
 
@@ -160,16 +162,17 @@ impl<'a> Keys<'a> {
         let there = self.unlink(key);
         if there {
             self.ks.stats.evicted += 1;
-            self.spread(Class::EVICTED, "evicted", key, b"DEL");
+            let verb = self.ks.verbs.evict;
+            self.spread(Class::EVICTED, "evicted", key, verb);
         }
         there
     }
 
     /// The effect of a deletion that no command asked for.
-    fn spread(&mut self, class: Class, name: &'static str, key: &[u8], verb: &[u8]) {
+    fn spread(&mut self, class: Class, name: &'static str, key: &[u8], verb: &str) {
         let index = self.index;
         self.ks.stats.dirty += 1;
-        self.ks.log.append(index, [verb, key].into_iter());
+        self.ks.log.append(index, [verb.as_bytes(), key].into_iter());
         self.ks.effects.notify(class, name, index, key);
         self.ks.effects.touch(index, key);
     }
@@ -327,6 +330,9 @@ impl<'a> Keys<'a> {
             entry.set_hinted(true);
         }
         db.table.insert_new(hash, entry, &ks.seed);
+        if expire.is_some() {
+            ks.pay_sweep(index);
+        }
     }
 
     /// Puts an entry (made by [`Keys::take`] or [`Entry::renamed`]) at its own key, whatever was
@@ -336,7 +342,11 @@ impl<'a> Keys<'a> {
         self.unlink(&key);
         entry.set_hinted(false);
         let hash = self.hash(&key);
+        let field = fields::next_expiry(&entry);
         self.insert_entry(hash, entry);
+        if let Some(at) = field {
+            self.hint(&key, at);
+        }
     }
 
     /// Stores a string at a key, whatever was there. No event, no effect.
@@ -425,6 +435,9 @@ impl<'a> Keys<'a> {
             None => entry.set_hinted(false),
         }
         db.count_expire(before, after);
+        if after.is_some() {
+            ks.pay_sweep(self.index);
+        }
     }
 
     /// Sets or removes the expiry (unix ms) of an existing key. False if there is no such key.
@@ -443,6 +456,7 @@ impl<'a> Keys<'a> {
         let hash = self.hash(key);
         let now = self.ks.now_ms;
         self.ks.dbs[self.index].expiry.add(hash, at_ms, now);
+        self.ks.pay_sweep(self.index);
     }
 
     /// Changes a string in place through a growable buffer: APPEND, SETRANGE, SETBIT and the

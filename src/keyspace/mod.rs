@@ -37,6 +37,26 @@ pub struct KeyStats {
     pub dirty: u64,
 }
 
+/// How deletions are logged that no command asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Verbs {
+    pub expire: &'static str,
+    pub evict: &'static str,
+}
+
+impl Verbs {
+    pub fn new(lazy_expire: bool, lazy_evict: bool) -> Verbs {
+        let verb = |lazy| if lazy { "UNLINK" } else { "DEL" };
+        Verbs { expire: verb(lazy_expire), evict: verb(lazy_evict) }
+    }
+}
+
+impl Default for Verbs {
+    fn default() -> Self {
+        Verbs::new(false, false)
+    }
+}
+
 /// All databases and what belongs to them.
 pub struct Keyspace {
     pub dbs: Vec<Db>,
@@ -52,6 +72,11 @@ pub struct Keyspace {
     pub rng: Rng,
     /// Expired keys are deleted (off with `DEBUG SET-ACTIVE-EXPIRE 0`, which leaves lazy expiry).
     pub active_expire: bool,
+    /// Verbs by which the log tells of keys that expired and keys that were evicted
+    /// (`lazyfree-lazy-expire`, `lazyfree-lazy-eviction`): `DEL` or `UNLINK`.
+    pub verbs: Verbs,
+    /// The database with which the next expiry slice begins.
+    expire_from: usize,
     /// Buffer for small values while they are changed.
     scratch: Vec<u8>,
 }
@@ -70,6 +95,8 @@ impl Keyspace {
             reaper: Reaper::start(),
             rng,
             active_expire: true,
+            verbs: Verbs::default(),
+            expire_from: 0,
             scratch: Vec::new(),
         }
     }
