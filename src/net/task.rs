@@ -91,7 +91,9 @@ impl<S: Socket> Task<S> {
         if !self.writing.is_empty() && self.socket.poll_writable(cx).is_ready() {
             return Poll::Ready(Event::Writable);
         }
-        if self.close == Close::No && self.fault.is_none() && self.socket.poll_readable(cx).is_ready() {
+        // A large argument that is complete has to be taken before there is room again.
+        let reads = self.close == Close::No && self.fault.is_none() && !self.parser.is_full();
+        if reads && self.socket.poll_readable(cx).is_ready() {
             return Poll::Ready(Event::Readable);
         }
         Poll::Pending
@@ -175,6 +177,10 @@ impl<S: Socket> Task<S> {
     /// up to a limit, so that the peer's end is noticed.
     fn receive(&mut self) {
         for _ in 0..READS_PER_TURN {
+            // To read nothing would look like the peer's end.
+            if self.parser.is_full() {
+                break;
+            }
             let limit = self.settings.client_query_buffer_limit();
             let on_its_way = self.idle.is_none();
             let room = if on_its_way && self.batch.buf.len() >= READ { 1 } else { READ };

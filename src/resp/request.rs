@@ -167,6 +167,14 @@ impl Parser {
         }
     }
 
+    /// Whether a large argument has come in whole, so that nothing is wanted before it is parsed.
+    pub fn is_full(&self) -> bool {
+        match (&self.filling, self.bulk) {
+            (Some(big), Some(len)) => big.len() >= len + 2,
+            _ => false,
+        }
+    }
+
     /// Bytes of the request that is not complete yet.
     pub fn pending(&self, batch: &Batch) -> usize {
         batch.buf.len() - self.start + self.filling.as_ref().map_or(0, Vec::len)

@@ -110,6 +110,12 @@ impl List {
         self.push_reserved(text, end, limits);
     }
 
+    /// Appends one element.
+    #[inline]
+    pub fn push_back(&mut self, text: &[u8], limits: &Limits) {
+        self.push(text, End::Back, limits);
+    }
+
     /// Pushes several elements one after the other. As in Redis the form is chosen by all of them together.
     pub fn push_all<'t>(
         &mut self,
