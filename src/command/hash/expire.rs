@@ -53,6 +53,11 @@ pub(super) fn is_over(db: &Keys<'_>, at_ms: i64) -> bool {
     at_ms <= fields::clock(db)
 }
 
+/// The key in argument 1 holds a hash or nothing: what these commands look at before the rest of their arguments.
+pub(super) fn check_type(ctx: &Ctx<'_>) -> Outcome {
+    ctx.db.peek_as::<Hash>(&ctx.args[1]).map(|_| ())
+}
+
 /// Reads `FIELDS numfields field…`, which comes last.
 pub(super) fn named<'a>(mut rest: Cursor<'a>, bad_count: &'static str) -> Result<Args<'a>, Error> {
     if !rest.word("FIELDS") {
@@ -177,6 +182,7 @@ pub(super) fn is_earlier(before: Option<i64>, after: Option<i64>) -> bool {
 }
 
 fn expire(ctx: &mut Ctx<'_>, unit: Unit, from: From) -> Outcome {
+    check_type(ctx)?;
     let args = ctx.args;
     let (key, time) = (args.get(1), args.int(2)?);
     let at = deadline(ctx, time, unit, from)?;
@@ -231,6 +237,7 @@ pub(super) fn hpexpireat(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 pub(super) fn hpersist(ctx: &mut Ctx<'_>) -> Outcome {
+    check_type(ctx)?;
     let (args, now) = (ctx.args, fields::clock(&ctx.db));
     let key = args.get(1);
     let names = named(args.cursor(2), BAD_COUNT)?;
@@ -260,6 +267,7 @@ pub(super) fn hpersist(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 fn ttl(ctx: &mut Ctx<'_>, unit: Unit, from: From) -> Outcome {
+    check_type(ctx)?;
     let now = fields::clock(&ctx.db);
     let base = if from == From::Now { ctx.now_ms() } else { 0 };
     let names = named(ctx.args.cursor(2), BAD_COUNT)?;

@@ -500,6 +500,9 @@ fn errors_are_those_of_redis() {
         ("HSETEX h FIELDS 2 a b", &*arity("hsetex")),
         ("HSETEX h foo FIELDS 1 a b", "-ERR unknown argument: foo"),
         ("HSETEX h FIELDS a a b", "-ERR invalid number of fields"),
+        ("HSETEX h FIELDS 0 a", &*arity("hsetex")),
+        ("HTTL s foo 1 a", WRONG),
+        ("HEXPIRE s abc FIELDS 1 f", WRONG),
         (
             "HSETEX h EX FIELDS 1 a b",
             "-ERR value is not an integer or out of range",

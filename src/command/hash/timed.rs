@@ -2,7 +2,7 @@
 
 use super::access::write_found;
 use super::expire::{
-    BAD_COUNT, From, Touched, Unit, deadline, is_earlier, is_over, log_fields, named,
+    BAD_COUNT, From, Touched, Unit, check_type, deadline, is_earlier, is_over, log_fields, named,
 };
 use crate::base::num;
 use crate::command::args::{Args, Cursor};
@@ -39,6 +39,7 @@ fn read_time(ctx: &Ctx<'_>, rest: &mut Cursor<'_>) -> Result<Option<Expiry>, Err
 }
 
 pub(super) fn hgetex(ctx: &mut Ctx<'_>) -> Outcome {
+    check_type(ctx)?;
     let (args, now) = (ctx.args, fields::clock(&ctx.db));
     let key = args.get(1);
     let mut rest = args.cursor(2);
@@ -57,7 +58,6 @@ pub(super) fn hgetex(ctx: &mut Ctx<'_>) -> Outcome {
         return Ok(());
     }
     let over = matches!(expiry, Expiry::At(at) if is_over(&ctx.db, at));
-    // A wrong type is seen before anything is written.
     if ctx.db.read_as::<Hash>(key)?.is_none() {
         reply_nulls(ctx.out, names.len());
         return Ok(());
@@ -108,6 +108,7 @@ fn reply_nulls(out: &mut Reply, count: usize) {
 }
 
 pub(super) fn hgetdel(ctx: &mut Ctx<'_>) -> Outcome {
+    check_type(ctx)?;
     let (args, now) = (ctx.args, fields::clock(&ctx.db));
     let key = args.get(1);
     let names = named(args.cursor(2), BAD_COUNT)?;
@@ -207,7 +208,10 @@ impl<'a> SetEx<'a> {
     }
 
     fn pairs(ctx: &Ctx<'a>, mut rest: Cursor<'a>) -> Result<Args<'a>, Error> {
-        let count = rest.next().ok().and_then(num::parse_i64).filter(|n| *n > 0);
+        if rest.left() < 3 {
+            return Err(Error::arity(ctx.command.spec.name));
+        }
+        let count = num::parse_i64(rest.next()?).filter(|n| *n > 0);
         let count = count.ok_or(Error::new("ERR invalid number of fields"))?;
         if count.unsigned_abs().checked_mul(2) != Some(rest.left() as u64) {
             return Err(Error::arity(ctx.command.spec.name));

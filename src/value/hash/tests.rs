@@ -228,3 +228,18 @@ fn scan_visits_what_stays() {
     }
     assert!(calls > 20 && (0..2000).all(|n| seen.contains(format!("f{n}").as_bytes())));
 }
+
+#[test]
+fn fields_are_small() {
+    let mut table = HashTable::default();
+    let count = 100_000;
+    for n in 0..count {
+        table.set(
+            format!("field:{n:07}").as_bytes(),
+            format!("value:{n:07}").as_bytes(),
+            None,
+        );
+    }
+    let each = table.memory(0) as f64 / f64::from(count);
+    assert!(each < 54.0, "{each}");
+}

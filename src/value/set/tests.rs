@@ -226,3 +226,18 @@ fn scan_visits_what_stays() {
     assert!(calls > 20);
     assert!((0..1500).all(|n| seen.contains(format!("m{n}").as_bytes())));
 }
+
+#[test]
+fn members_are_small() {
+    let mut sets = [SetTable::default(), SetTable::default()];
+    let mut rng = Rng::new(4);
+    let count = 100_000;
+    for n in 0..count {
+        let digits = 4 + rng.below(5) as usize;
+        sets[0].insert(format!("{n:06}{:0digits$}", rng.below(10_000)).as_bytes());
+        sets[1].insert_elem(Elem::Int(n * 7919));
+    }
+    // 10 to 14 bytes each, and integers: bytes of heap a member.
+    let [texts, ints] = sets.map(|set| set.memory(0) as f64 / count as f64);
+    assert!(texts < 34.0 && ints < 14.0, "{texts} {ints}");
+}
