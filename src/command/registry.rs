@@ -17,6 +17,7 @@ const TABLES: &[&[Spec]] = &[
     super::config::TABLE,
     super::connection::TABLE,
     super::generic::TABLE,
+    super::geo::TABLE,
     super::hash::TABLE,
     super::hyperloglog::TABLE,
     super::info::TABLE,
