@@ -13,6 +13,7 @@ pub mod docs;
 pub mod element_scan;
 pub mod error;
 pub mod generic;
+pub mod geo;
 pub mod hash;
 pub mod hyperloglog;
 pub mod info;

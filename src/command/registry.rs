@@ -18,6 +18,7 @@ const TABLES: &[&[Spec]] = &[
     super::connection::TABLE,
     super::debug::TABLE,
     super::generic::TABLE,
+    super::geo::TABLE,
     super::hash::TABLE,
     super::hyperloglog::TABLE,
     super::info::TABLE,

@@ -23,6 +23,9 @@ use range::{
 use read::{zcard, zmscore, zrandmember, zrank, zrevrank, zscan, zscore};
 use write::{zadd, zincrby, zrem};
 
+pub(super) use algebra::store_at;
+pub(super) use write::add_all;
+
 const ROW: Spec = Spec {
     group: Group::SortedSet,
     ..Spec::BLANK
@@ -519,7 +522,11 @@ impl Shape {
 
     /// Begins a reply of `count` members.
     fn begin(self, out: &mut Reply, count: usize) {
-        out.array(if self == Shape::Flat { 2 * count } else { count });
+        out.array(if self == Shape::Flat {
+            2 * count
+        } else {
+            count
+        });
     }
 
     #[inline]

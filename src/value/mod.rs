@@ -9,6 +9,7 @@
 pub mod bits;
 pub mod encoding;
 pub mod entry;
+pub mod geohash;
 pub mod hash;
 pub mod hll;
 pub mod intset;

@@ -94,12 +94,11 @@ fn elem_score(elem: Elem<'_>) -> f64 {
     }
 }
 
-/// Calls `f` with the element that a score is packed as.
+/// Calls `f` with the element that a score is packed as. Negative zero loses its sign, as in Redis.
 #[inline]
 fn with_score<R>(score: f64, f: impl FnOnce(&Needle<'_>) -> R) -> R {
     const EXACT: f64 = (1u64 << 53) as f64;
-    let negative_zero = score == 0.0 && score.is_sign_negative();
-    if score == score.trunc() && score.abs() <= EXACT && !negative_zero {
+    if score == score.trunc() && score.abs() <= EXACT {
         return f(&Needle::int(score as i64));
     }
     let mut text = Vec::with_capacity(24);

@@ -27,8 +27,20 @@ impl Aggregate {
             // Of opposite infinities, which is where scores could stop being numbers.
             Aggregate::Sum if (a + b).is_nan() => 0.0,
             Aggregate::Sum => a + b,
-            Aggregate::Min => if b < a { b } else { a },
-            Aggregate::Max => if b > a { b } else { a },
+            Aggregate::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Aggregate::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
 }
@@ -112,10 +124,15 @@ impl Request {
     fn read(ctx: &mut Ctx<'_>, at: usize, op: Op, kind: Kind) -> Result<Request, Error> {
         let args = ctx.args;
         let count = args.int(at)?;
-        let count = usize::try_from(count).ok().filter(|n| *n > 0).ok_or_else(|| {
-            let name = &ctx.command.full_name;
-            Error::text(format!("ERR at least 1 input key is needed for '{name}' command"))
-        })?;
+        let count = usize::try_from(count)
+            .ok()
+            .filter(|n| *n > 0)
+            .ok_or_else(|| {
+                let name = &ctx.command.full_name;
+                Error::text(format!(
+                    "ERR at least 1 input key is needed for '{name}' command"
+                ))
+            })?;
         if count > args.len() - at - 1 {
             return Err(Error::SYNTAX);
         }
@@ -171,8 +188,13 @@ impl Request {
 
     /// The values of the keys, each with its weight; `None` where there is no such key.
     fn sources<'a>(&self, ctx: &'a Ctx<'_>) -> Result<Vec<(Option<Source<'a>>, f64)>, Error> {
-        let keys = self.keys.clone().map(|at| Source::of(&ctx.db, ctx.args.get(at)));
-        keys.zip(&self.weights).map(|(source, weight)| Ok((source?, *weight))).collect()
+        let keys = self
+            .keys
+            .clone()
+            .map(|at| Source::of(&ctx.db, ctx.args.get(at)));
+        keys.zip(&self.weights)
+            .map(|(source, weight)| Ok((source?, *weight)))
+            .collect()
     }
 
     fn result(&self, ctx: &Ctx<'_>, op: Op) -> Result<Vec<Entry>, Error> {
@@ -216,8 +238,10 @@ fn common(
     aggregate: Aggregate,
     mut f: impl FnMut(&[u8], f64) -> bool,
 ) {
-    let all: Option<Vec<(Source<'_>, f64)>> =
-        sources.iter().map(|(source, weight)| Some(((*source)?, *weight))).collect();
+    let all: Option<Vec<(Source<'_>, f64)>> = sources
+        .iter()
+        .map(|(source, weight)| Some(((*source)?, *weight)))
+        .collect();
     let Some(((first, weight), others)) = all.as_ref().and_then(|all| all.split_first()) else {
         return;
     };
@@ -274,15 +298,17 @@ fn reply(ctx: &mut Ctx<'_>, op: Op) -> Outcome {
 
 /// Stores a result at the first key and replies with its size.
 pub(super) fn store(ctx: &mut Ctx<'_>, event: &'static str, entries: Vec<Entry>) -> Outcome {
-    store_at(ctx, 1, event, entries)
+    store_at(ctx, 1, event, entries, 1)
 }
 
-/// Stores a result at the key of argument `at` and replies with its size. An empty one deletes.
+/// Stores a result at the key of argument `at`, which counts as so many changes, and replies with
+/// its size. An empty one deletes.
 pub(in crate::command) fn store_at(
     ctx: &mut Ctx<'_>,
     at: usize,
     event: &'static str,
     entries: Vec<Entry>,
+    changes: usize,
 ) -> Outcome {
     let key = ctx.args.get(at);
     let len = entries.len();
@@ -290,7 +316,7 @@ pub(in crate::command) fn store_at(
         let set = Zset::from_entries(entries, &ctx.db.limits());
         ctx.db.expire_if_due(key);
         ctx.db.replace(key, set);
-        ctx.db.effect(Class::ZSET, event, key, 1);
+        ctx.db.effect(Class::ZSET, event, key, changes);
     } else if ctx.db.delete(key) {
         ctx.db.effect(Class::GENERIC, "del", key, 1);
     }

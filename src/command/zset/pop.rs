@@ -49,7 +49,9 @@ fn pop(
             End::Min => 0..count,
             End::Max => len - count..len,
         };
-        set.take(ranks, end == End::Max, &mut |elem, score| write(out, elem, score));
+        set.take(ranks, end == End::Max, &mut |elem, score| {
+            write(out, elem, score)
+        });
         count
     })?;
     let popped = popped.unwrap_or(0);
@@ -103,7 +105,10 @@ fn pop_key(ctx: &mut Ctx<'_>, end: End) -> Outcome {
 }
 
 /// Reads `numkeys`, as many keys, the end, and `COUNT`, from argument `at` on.
-fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(crate::command::args::Args<'a>, End, usize), Error> {
+fn read_mpop<'a>(
+    ctx: &Ctx<'a>,
+    at: usize,
+) -> Result<(crate::command::args::Args<'a>, End, usize), Error> {
     const NUMKEYS: Error = Error::new("ERR numkeys should be greater than 0");
     const COUNT: Error = Error::new("ERR count should be greater than 0");
     let args = ctx.args;

@@ -30,13 +30,11 @@ enum Interval<'a> {
     Lex(LexRange<'a>),
 }
 
-/// A number as C's `strtod` reads it: blanks may come first, nothing is zero, and what is too large
-/// is infinite.
+/// A number as C's `strtod` reads it: nothing is zero, and what is too large is infinite.
 fn c_double(text: &[u8]) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);
     }
-    let text = text.trim_ascii_start();
     let value = num::parse_f64(text).or_else(|| std::str::from_utf8(text).ok()?.parse().ok())?;
     (!value.is_nan()).then_some(value)
 }
@@ -47,7 +45,9 @@ fn score_bound(text: &[u8]) -> Result<(f64, bool), Error> {
         Some(number) => (number, true),
         None => (text, false),
     };
-    c_double(number).map(|value| (value, exclusive)).ok_or(NOT_SCORES)
+    c_double(number)
+        .map(|value| (value, exclusive))
+        .ok_or(NOT_SCORES)
 }
 
 fn lex_bound(text: &[u8]) -> Result<LexBound<'_>, Error> {
@@ -70,9 +70,17 @@ impl<'a> Interval<'a> {
             By::Score => {
                 let ((min, min_exclusive), (max, max_exclusive)) =
                     (score_bound(min)?, score_bound(max)?);
-                Interval::Score(ScoreRange { min, max, min_exclusive, max_exclusive })
+                Interval::Score(ScoreRange {
+                    min,
+                    max,
+                    min_exclusive,
+                    max_exclusive,
+                })
             }
-            By::Lex => Interval::Lex(LexRange { min: lex_bound(min)?, max: lex_bound(max)? }),
+            By::Lex => Interval::Lex(LexRange {
+                min: lex_bound(min)?,
+                max: lex_bound(max)?,
+            }),
         })
     }
 
@@ -83,13 +91,23 @@ impl<'a> Interval<'a> {
             Interval::Lex(members) => set.ranks(members),
             Interval::Rank(first, last) => {
                 let len = set.len();
-                let from_end = |at: i64| if at < 0 { at.saturating_add(len as i64) } else { at };
+                let from_end = |at: i64| {
+                    if at < 0 {
+                        at.saturating_add(len as i64)
+                    } else {
+                        at
+                    }
+                };
                 let (first, last) = (from_end(*first).max(0), from_end(*last));
                 if last < first || first >= len as i64 {
                     return 0..0;
                 }
                 let (first, end) = (first as usize, (last as usize).min(len - 1) + 1);
-                if rev { len - end..len - first } else { first..end }
+                if rev {
+                    len - end..len - first
+                } else {
+                    first..end
+                }
             }
         }
     }
@@ -104,10 +122,16 @@ struct Limit {
 }
 
 impl Limit {
-    const ALL: Limit = Limit { offset: 0, count: -1 };
+    const ALL: Limit = Limit {
+        offset: 0,
+        count: -1,
+    };
 
     fn read(rest: &mut Cursor<'_>) -> Result<Limit, Error> {
-        Ok(Limit { offset: rest.int()?, count: rest.int()? })
+        Ok(Limit {
+            offset: rest.int()?,
+            count: rest.int()?,
+        })
     }
 
     /// The part of these positions, counted in the direction of the walk.
@@ -172,13 +196,24 @@ impl<'a> Request<'a> {
             return Err("ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX".into());
         }
         if with_scores && by == By::Lex {
-            return Err("ERR syntax error, WITHSCORES not supported in combination with BYLEX".into());
+            return Err(
+                "ERR syntax error, WITHSCORES not supported in combination with BYLEX".into(),
+            );
         }
         let (first, second) = (args.get(at), args.get(at + 1));
         // Backwards, the greater bound comes first.
-        let (min, max) = if rev && by != By::Rank { (second, first) } else { (first, second) };
+        let (min, max) = if rev && by != By::Rank {
+            (second, first)
+        } else {
+            (first, second)
+        };
         let interval = Interval::read(by, min, max)?;
-        Ok(Request { interval, rev, limit, with_scores })
+        Ok(Request {
+            interval,
+            rev,
+            limit,
+            with_scores,
+        })
     }
 
     fn ranks(&self, set: ZsetRef<'_>) -> Range<usize> {
@@ -191,7 +226,15 @@ impl<'a> Request<'a> {
 }
 
 fn range(ctx: &mut Ctx<'_>, by: Option<By>, rev: Option<bool>) -> Outcome {
-    let request = Request::read(ctx, 2, Given { by, rev, store: false })?;
+    let request = Request::read(
+        ctx,
+        2,
+        Given {
+            by,
+            rev,
+            store: false,
+        },
+    )?;
     let shape = Shape::new(ctx.out, request.with_scores);
     let out = &mut *ctx.out;
     let Some(set) = ctx.db.read_as::<Zset>(&ctx.args[1])? else {
@@ -231,7 +274,15 @@ pub(super) fn zrevrangebylex(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 pub(super) fn zrangestore(ctx: &mut Ctx<'_>) -> Outcome {
-    let request = Request::read(ctx, 3, Given { by: None, rev: None, store: true })?;
+    let request = Request::read(
+        ctx,
+        3,
+        Given {
+            by: None,
+            rev: None,
+            store: true,
+        },
+    )?;
     let set = ctx.db.read_as::<Zset>(&ctx.args[2])?;
     let entries = set.map(|set| set.entries(request.ranks(set)));
     super::algebra::store(ctx, "zrangestore", entries.unwrap_or_default())
@@ -241,7 +292,8 @@ fn count(ctx: &mut Ctx<'_>, by: By) -> Outcome {
     let args = ctx.args;
     let interval = Interval::read(by, args.get(2), args.get(3))?;
     let set = ctx.db.read_as::<Zset>(&args[1])?;
-    ctx.out.count(set.map_or(0, |set| interval.ranks(set, false).len()));
+    ctx.out
+        .count(set.map_or(0, |set| interval.ranks(set, false).len()));
     Ok(())
 }
 
@@ -270,7 +322,8 @@ fn remove(ctx: &mut Ctx<'_>, by: By, event: &'static str) -> Outcome {
         ctx.db.effect(Class::ZSET, event, key, removed);
         ctx.db.effect(Class::GENERIC, "del", key, 0);
     } else if removed > 0 {
-        ctx.db.modify::<Zset, _>(key, |set| set.take(ranks, false, &mut |_, _| {}))?;
+        ctx.db
+            .modify::<Zset, _>(key, |set| set.take(ranks, false, &mut |_, _| {}))?;
         ctx.db.effect(Class::ZSET, event, key, removed);
     }
     ctx.out.count(removed);

@@ -107,7 +107,9 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Outcome {
     if let Ok(count) = u64::try_from(count) {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
         shape.begin(out, count);
-        set.sample(count, &mut rng, &mut |elem, score| shape.write(out, elem, score));
+        set.sample(count, &mut rng, &mut |elem, score| {
+            shape.write(out, elem, score)
+        });
         return Ok(());
     }
     let count = count.unsigned_abs();

@@ -24,7 +24,11 @@ fn options(args: Args<'_>) -> Result<Options, Error> {
     let mut flags = AddFlags::default();
     let mut ch = false;
     // Most calls have none, and a score first.
-    while args.get(rest.at()).first().is_some_and(u8::is_ascii_alphabetic) {
+    while args
+        .get(rest.at())
+        .first()
+        .is_some_and(u8::is_ascii_alphabetic)
+    {
         if rest.word("NX") {
             flags.nx = true;
         } else if rest.word("XX") {
@@ -56,7 +60,11 @@ fn options(args: Args<'_>) -> Result<Options, Error> {
     if flags.incr && rest.left() > 2 {
         return Err("ERR INCR option supports a single increment-element pair".into());
     }
-    Ok(Options { flags, ch, from: rest.at() })
+    Ok(Options {
+        flags,
+        ch,
+        from: rest.at(),
+    })
 }
 
 /// How many members were added and changed.
@@ -81,9 +89,9 @@ pub(in crate::command) fn add_all<'a>(
     flags: AddFlags,
     limits: &Limits,
 ) -> Result<Counts, Nan> {
-    let (count, longest) = members
-        .clone()
-        .fold((0, 0), |(n, longest), (_, member)| (n + 1, member.len().max(longest)));
+    let (count, longest) = members.clone().fold((0, 0), |(n, longest), (_, member)| {
+        (n + 1, member.len().max(longest))
+    });
     set.prepare(count, longest, limits);
     let mut counts = Counts::default();
     for (score, member) in members {
@@ -110,15 +118,29 @@ pub(super) fn zadd(ctx: &mut Ctx<'_>) -> Outcome {
 
 pub(super) fn zincrby(ctx: &mut Ctx<'_>) -> Outcome {
     let increment = ctx.args.float(2)?;
-    let flags = AddFlags { incr: true, ..AddFlags::default() };
-    add(ctx, &[increment], Options { flags, ch: false, from: 2 })
+    let flags = AddFlags {
+        incr: true,
+        ..AddFlags::default()
+    };
+    add(
+        ctx,
+        &[increment],
+        Options {
+            flags,
+            ch: false,
+            from: 2,
+        },
+    )
 }
 
 fn add(ctx: &mut Ctx<'_>, scores: &[f64], options: Options) -> Outcome {
     let (args, limits, flags) = (ctx.args, ctx.db.limits(), options.flags);
     let key = args.get(1);
     let member = |n: usize| args.get(options.from + 2 * n + 1);
-    let members = scores.iter().enumerate().map(|(n, score)| (*score, member(n)));
+    let members = scores
+        .iter()
+        .enumerate()
+        .map(|(n, score)| (*score, member(n)));
     let counts = ctx
         .db
         .update::<Zset, _>(key, |set| add_all(set, members, flags, &limits))?
@@ -141,7 +163,10 @@ fn add(ctx: &mut Ctx<'_>, scores: &[f64], options: Options) -> Outcome {
 pub(super) fn zrem(ctx: &mut Ctx<'_>) -> Outcome {
     let args = ctx.args;
     let removed = ctx.db.modify::<Zset, _>(&args[1], |set| {
-        args.iter().skip(2).filter(|member| set.remove(member)).count()
+        args.iter()
+            .skip(2)
+            .filter(|member| set.remove(member))
+            .count()
     })?;
     let removed = removed.unwrap_or(0);
     if removed > 0 {
