@@ -14,7 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::client::{Client, ClientFlags, Waiting};
 use super::core::ShutdownWish;
-use super::server::{PREFETCH, Server, Turn};
+use super::prefetch::PREFETCH;
+use super::server::{Server, Turn};
 use crate::base::mailbox::Mailbox;
 use crate::keyspace::cycle::Slice;
 use crate::net::conn::Conn;
@@ -152,8 +153,9 @@ impl Actor {
         while !messages.as_slice().is_empty() {
             let few = messages.as_slice().len().min(PREFETCH);
             if few > 1 {
+                // Most clients stay in the first database; a wrong guess costs only time.
                 let batches = messages.as_slice()[..few].iter().filter_map(Message::batch);
-                self.server.prefetch_first(batches);
+                self.server.prefetch(0, batches.filter(|b| !b.is_empty()).map(|b| b.args(0)));
             }
             for message in messages.by_ref().take(few) {
                 self.handle(message);

@@ -14,6 +14,7 @@ pub mod cron;
 pub mod gate;
 pub mod histogram;
 pub mod latency;
+pub mod prefetch;
 pub mod server;
 pub mod slowlog;
 pub mod stats;

@@ -1,11 +1,10 @@
 //! Running commands: the keyspace and everything beside it, in the hands of one thread.
 
-use smallvec::SmallVec;
-
 use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
 use super::crash;
 use super::gate::{self, Call};
+use super::prefetch::{PREFETCH, window};
 use super::slowlog;
 use crate::base::alloc;
 use crate::base::hash::Seed;
@@ -19,14 +18,10 @@ use crate::config::Config;
 use crate::keyspace::effect::Form;
 use crate::keyspace::Keyspace;
 use crate::resp::reply::Reply;
-use crate::resp::request::{Batch, Fault};
+use crate::resp::request::Fault;
 
 /// A client's batch gives way to others after this long, in µs.
 const BATCH_SLICE_US: i64 = 2_000;
-/// Keys whose memory is fetched ahead.
-pub const PREFETCH: usize = 16;
-/// Tables with fewer keys are in the cache anyway.
-const PREFETCH_KEYS: usize = 10_000;
 /// Eviction hands back after this long, in µs; the next command goes on with it.
 const EVICTION_SLICE_US: i64 = 500;
 
@@ -71,7 +66,7 @@ impl Server {
         let mut turn = Turn::Done;
         while waiting.next < batch.commands.len() && !client.is(ClientFlags::CLOSE_AFTER_REPLY) {
             if waiting.next.is_multiple_of(PREFETCH) {
-                self.prefetch(client.db, batch, waiting.next);
+                self.prefetch(client.db, window(batch, waiting.next));
             }
             let args = batch.args(waiting.next);
             let wire = u64::from(batch.commands[waiting.next].wire);
@@ -97,39 +92,6 @@ impl Server {
         self.core.stats.net_out += out.len() as u64;
         client.out = out;
         turn
-    }
-
-    /// Brings the table lines of a batch's next keys to the cache: the commands run one after
-    /// another, but their memory comes at the same time.
-    fn prefetch(&self, db: usize, batch: &Batch, from: usize) {
-        let table = &self.ks.dbs[db].table;
-        if table.len() < PREFETCH_KEYS || batch.commands.len() < from + 2 {
-            return;
-        }
-        let until = batch.commands.len().min(from + PREFETCH);
-        let hashes: SmallVec<[u64; PREFETCH]> =
-            (from..until).filter_map(|at| self.first_key_hash(batch, at)).collect();
-        hashes.iter().for_each(|hash| table.prefetch(*hash));
-        hashes.iter().for_each(|hash| table.prefetch_item(*hash));
-    }
-
-    /// Hash of what is the first key of most commands.
-    fn first_key_hash(&self, batch: &Batch, at: usize) -> Option<u64> {
-        let args = batch.args(at);
-        (args.len() >= 2).then(|| self.ks.seed.hash_bytes(args.get(1)))
-    }
-
-    /// As [`Server::prefetch`] for the first commands of several clients.
-    pub fn prefetch_first<'a>(&self, batches: impl Iterator<Item = &'a Batch>) {
-        // Most clients stay in the first database; a wrong guess costs nothing but time.
-        let table = &self.ks.dbs[0].table;
-        if table.len() < PREFETCH_KEYS {
-            return;
-        }
-        let hashes: SmallVec<[u64; PREFETCH]> =
-            batches.filter(|b| !b.is_empty()).filter_map(|b| self.first_key_hash(b, 0)).collect();
-        hashes.iter().for_each(|hash| table.prefetch(*hash));
-        hashes.iter().for_each(|hash| table.prefetch_item(*hash));
     }
 
     fn must_pause(&self, client: &Client, args: &Args<'_>) -> bool {

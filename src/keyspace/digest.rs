@@ -81,7 +81,7 @@ fn add_value(digest: &mut Digest, entry: &Entry) {
         }
         Type::List => {
             if let Some(list) = <List as Collection>::view(payload) {
-                list.range(0, -1, |elem| elem.with_bytes(|bytes| digest.mix(bytes)));
+                list.range(0, list.len(), |elem| elem.with_bytes(|bytes| digest.mix(bytes)));
             }
         }
         Type::Set => {

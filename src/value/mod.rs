@@ -8,6 +8,7 @@
 
 pub mod bits;
 pub mod encoding;
+pub mod ahead;
 pub mod entry;
 pub mod geohash;
 pub mod hash;

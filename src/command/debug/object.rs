@@ -41,7 +41,7 @@ fn quicklist(payload: Payload<'_>, limits: &Limits) -> String {
     };
     let nodes = list.chunks().count();
     let mut bytes = 0;
-    list.range(0, -1, |elem| bytes += elem.len_text() + 2);
+    list.range(0, list.len(), |elem| bytes += elem.len_text() + 2);
     format!(
         " ql_nodes:{nodes} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:{} ql_uncompressed_size:{bytes}",
         list.len() as f64 / nodes.max(1) as f64,
@@ -81,7 +81,7 @@ fn serialized_elements(payload: Payload<'_>) -> usize {
         Type::String => {}
         Type::List => {
             if let Some(list) = <List as Collection>::view(payload) {
-                list.range(0, -1, |elem| sum += framed(elem.len_text()));
+                list.range(0, list.len(), |elem| sum += framed(elem.len_text()));
             }
         }
         Type::Set => {

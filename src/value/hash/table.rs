@@ -29,6 +29,13 @@ pub struct HashTable {
     deadlines: Tree<Deadline>,
 }
 
+impl HashTable {
+    /// The table of fields, for fetching ahead.
+    pub fn fields(&self) -> &Table<Entry> {
+        &self.table
+    }
+}
+
 impl std::fmt::Debug for HashTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HashTable")

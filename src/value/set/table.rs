@@ -12,6 +12,13 @@ pub struct SetTable {
     pub(super) table: Table<Member>,
 }
 
+impl SetTable {
+    /// The table of members, for fetching ahead.
+    pub fn members(&self) -> &Table<Member> {
+        &self.table
+    }
+}
+
 impl std::fmt::Debug for SetTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SetTable")

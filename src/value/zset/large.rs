@@ -129,6 +129,13 @@ pub struct ZsetTree {
     pub(super) order: Tree<Ranked>,
 }
 
+impl ZsetTree {
+    /// The index of members, for fetching ahead.
+    pub fn members(&self) -> &Table<Entry> {
+        &self.index
+    }
+}
+
 impl std::fmt::Debug for ZsetTree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ZsetTree")
