@@ -43,6 +43,7 @@ pub use read::Iter;
 pub use walk::Walk;
 
 use edit::Path;
+pub(crate) use node::prefetch;
 use node::{DIR_BITS, Node, Seg};
 
 /// What a table holds: a counted pointer or a tagged word of 8 bytes.

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering, fence};
 
 use crate::base::hash::Seed;
-use crate::keyspace::table::Item;
+use crate::keyspace::table::{Item, prefetch};
 use crate::value::hash::HashTable;
 use crate::value::list::ListTree;
 use crate::value::set::SetTable;
@@ -809,12 +809,7 @@ impl Item for Entry {
 
     #[inline]
     fn prefetch(&self) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a hint; any address will do.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(self.0.as_ptr().cast());
-        }
+        prefetch(self.0.as_ptr());
     }
 }
 

@@ -1,34 +1,50 @@
-//! A member of a large set in 8 bytes: an integer or a short string in place, else an [`Entry`].
+//! A member of a large set in 8 bytes: an integer or a short string in place, else a pointer.
 //!
 //! ```text
-//! low bits  x00   the address of an entry whose key is the member (8 bytes or more)
+//! low bits  x00   the address of an entry whose key is the member (256 bytes or more)
+//!           x11   the address of a slim allocation, plus 3: count of owners (1 byte, atomic),
+//!                 length (1 byte), then 8 to 255 bytes
 //!            01   an integer of 62 bits, shifted up by 2
 //!            10   a string of up to 7 bytes: length in the low byte above the tag, then the bytes
 //! ```
 //! A text that is a canonical integer of 62 bits is always stored as one, so equal members have
-//! equal forms; integers beyond that are entries with their digits as key.
+//! equal forms; integers beyond that are slim texts of their digits.
 //!
 //! # Contract of the unsafe code
 //! - A word whose two low bits are zero is an `Entry`, owned by the `Member`: it is dropped and
-//!   cloned with it. Any other word is plain data without provenance and is never followed.
+//!   cloned with it.
+//! - A word with low bits 11 is the address of a slim allocation, of which the `Member` owns one
+//!   count. It is made and freed with the size class of its length, and never written after it
+//!   was made, but for the count.
+//! - Any other word is plain data without provenance and is never followed.
 //! - `Entry` is `repr(transparent)` over a non-null pointer that is aligned to 8.
 //! - A [`Probe`] borrows its text through the [`Needle`] around it: it cannot be copied or moved
 //!   out, so whoever holds a `&Probe` holds the borrow of the text as well.
 #![allow(unsafe_code)]
 
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem;
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 
-use super::entry::{Entry, Head, New};
+use super::entry::{Entry, Head, New, size_class};
 use super::packed::{Elem, INT_TEXT};
 use crate::base::hash::Seed;
 use crate::base::num;
-use crate::keyspace::table::Item;
+use crate::keyspace::table::{Item, prefetch};
 
 const TAG: usize = 3;
 const ENTRY: usize = 0;
 const INT: usize = 1;
 const SHORT: usize = 2;
+const SLIM: usize = 3;
+/// Bytes before the text of a slim allocation.
+const SLIM_HEAD: usize = 2;
+/// Bytes of a text that a slim allocation can hold.
+const SLIM_MAX: usize = u8::MAX as usize;
+/// Owners that a slim allocation may have; who comes then gets a copy. Far from the end of the
+/// counter, because threads that meet here count before they look.
+const SLIM_OWNERS: u8 = 100;
 /// Bytes of a string that fits into the word.
 const SHORT_MAX: usize = 7;
 
@@ -143,6 +159,7 @@ impl<'a> Needle<'a> {
     #[inline]
     pub fn member(&self) -> Member {
         match self.probe.word {
+            0 if self.probe.len <= SLIM_MAX => Member(slim(self.probe.text())),
             0 => {
                 let entry = Entry::new(self.probe.text(), Head::default(), New::None);
                 // SAFETY: Entry is a non-null pointer (contract); Member owns it from here on.
@@ -169,7 +186,51 @@ fn int_word(n: i64) -> Option<usize> {
     (n << 2 >> 2 == n).then_some((n << 2) as usize | INT)
 }
 
+fn slim_layout(len: usize) -> Layout {
+    Layout::from_size_align(size_class(SLIM_HEAD + len), 8).expect("at most 257 bytes")
+}
+
+/// A new slim allocation with one owner, tagged.
+fn slim(text: &[u8]) -> *mut u8 {
+    let layout = slim_layout(text.len());
+    // SAFETY: the size is not zero, and has room for the head and the text.
+    unsafe {
+        let base = alloc(layout);
+        if base.is_null() {
+            handle_alloc_error(layout);
+        }
+        base.write(1);
+        base.add(1).write(text.len() as u8);
+        std::ptr::copy_nonoverlapping(text.as_ptr(), base.add(SLIM_HEAD), text.len());
+        base.map_addr(|addr| addr | SLIM)
+    }
+}
+
 impl Member {
+    /// The slim allocation, if that is what the word is.
+    #[inline]
+    fn slim(&self) -> Option<*mut u8> {
+        (self.0.addr() & TAG == SLIM).then(|| self.0.map_addr(|addr| addr & !TAG))
+    }
+
+    #[inline]
+    fn slim_count(base: *mut u8) -> &'static AtomicU8 {
+        // SAFETY: the first byte of a live slim allocation; callers do not keep the reference.
+        unsafe { &*base.cast::<AtomicU8>() }
+    }
+
+    /// The text of a member that does not fit into the word.
+    #[inline]
+    fn text(&self) -> Option<&[u8]> {
+        match self.slim() {
+            // SAFETY: the length and the text follow the count (contract), while `self` lives.
+            Some(base) => Some(unsafe {
+                std::slice::from_raw_parts(base.add(SLIM_HEAD), usize::from(*base.add(1)))
+            }),
+            None => self.entry().map(Entry::key),
+        }
+    }
+
     #[inline]
     fn entry(&self) -> Option<&Entry> {
         if self.0.addr() & TAG != ENTRY {
@@ -182,9 +243,8 @@ impl Member {
     /// The member as an element: integers as such.
     #[inline]
     pub fn elem(&self) -> Elem<'_> {
-        if let Some(entry) = self.entry() {
-            let text = entry.key();
-            // Only integers beyond 62 bits are entries, and they have 19 or 20 characters.
+        if let Some(text) = self.text() {
+            // Only integers beyond 62 bits are texts, and they have 19 or 20 characters.
             if (INT_TEXT - 1..=INT_TEXT).contains(&text.len())
                 && let Some(n) = num::parse_i64(text)
             {
@@ -205,7 +265,10 @@ impl Member {
 
     /// Bytes on the heap.
     pub fn allocated(&self) -> usize {
-        self.entry().map_or(0, Entry::allocated)
+        match self.slim() {
+            Some(_) => self.text().map_or(0, |text| size_class(SLIM_HEAD + text.len())),
+            None => self.entry().map_or(0, Entry::allocated),
+        }
     }
 
     /// A number that no other member of the same set has at the same time.
@@ -218,6 +281,14 @@ impl Member {
 impl Clone for Member {
     #[inline]
     fn clone(&self) -> Self {
+        if let Some(base) = self.slim() {
+            let before = Self::slim_count(base).fetch_add(1, Ordering::Relaxed);
+            if before < SLIM_OWNERS {
+                return Member(self.0);
+            }
+            Self::slim_count(base).fetch_sub(1, Ordering::Relaxed);
+            return Member(slim(self.text().unwrap_or_default()));
+        }
         match self.entry() {
             // SAFETY: as in Needle::member: the new reference belongs to the new Member.
             Some(entry) => Member(unsafe { mem::transmute::<Entry, *mut u8>(entry.clone()) }),
@@ -229,6 +300,18 @@ impl Clone for Member {
 impl Drop for Member {
     #[inline]
     fn drop(&mut self) {
+        if let Some(base) = self.slim() {
+            let count = Self::slim_count(base);
+            if count.load(Ordering::Acquire) != 1 {
+                if count.fetch_sub(1, Ordering::Release) != 1 {
+                    return;
+                }
+                fence(Ordering::Acquire);
+            }
+            // SAFETY: the last owner; the length says with which layout it was made.
+            unsafe { dealloc(base, slim_layout(usize::from(*base.add(1)))) };
+            return;
+        }
         if self.0.addr() & TAG == ENTRY {
             // SAFETY: the word is an Entry that this Member owns; it is not used afterwards.
             drop(unsafe { mem::transmute::<*mut u8, Entry>(self.0) });
@@ -241,8 +324,8 @@ impl Item for Member {
 
     #[inline]
     fn hash(&self, seed: &Seed) -> u64 {
-        match self.entry() {
-            Some(entry) => seed.hash_bytes(entry.key()),
+        match self.text() {
+            Some(text) => seed.hash_bytes(text),
             None => seed.hash_u64(self.0.addr() as u64),
         }
     }
@@ -250,10 +333,15 @@ impl Item for Member {
     #[inline]
     fn is(&self, probe: &Probe) -> bool {
         match probe.word {
-            0 => self
-                .entry()
-                .is_some_and(|entry| entry.key() == probe.text()),
+            0 => self.text().is_some_and(|text| text == probe.text()),
             word => self.0.addr() == word,
+        }
+    }
+
+    #[inline]
+    fn prefetch(&self) {
+        if matches!(self.0.addr() & TAG, SLIM | ENTRY) {
+            prefetch(self.0);
         }
     }
 }
@@ -264,6 +352,18 @@ mod tests {
     use crate::base::rng::Rng;
     use crate::keyspace::table::Table;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_slim_text_with_many_owners_is_copied() {
+        let member = Needle::new(b"twelve bytes").member();
+        let owners: Vec<Member> = (0..1000).map(|_| member.clone()).collect();
+        assert!(owners.iter().all(|m| m.elem() == Elem::Str(b"twelve bytes")));
+        let shared = owners.iter().filter(|m| m.identity() == member.identity()).count();
+        assert_eq!(shared, usize::from(SLIM_OWNERS));
+        drop(owners);
+        assert_eq!(member.elem(), Elem::Str(b"twelve bytes"));
+        assert_eq!(member.allocated(), 16);
+    }
 
     #[test]
     fn texts_come_back_as_they_went_in() {
