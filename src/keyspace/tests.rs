@@ -15,7 +15,17 @@ fn hints(bench: &Bench) -> usize {
 
 #[test]
 fn every_access_finds_an_expired_key_gone() {
-    for line in ["GET k", "EXISTS k", "TYPE k", "TTL k", "DEL k", "PERSIST k", "EXPIRE k 10", "INCR k", "APPEND k x"] {
+    for line in [
+        "GET k",
+        "EXISTS k",
+        "TYPE k",
+        "TTL k",
+        "DEL k",
+        "PERSIST k",
+        "EXPIRE k 10",
+        "INCR k",
+        "APPEND k x",
+    ] {
         let mut bench = Bench::new();
         bench.server.ks.log.attach();
         bench.say("SET k 5 PX 100");
@@ -24,7 +34,10 @@ fn every_access_finds_an_expired_key_gone() {
         bench.pass_ms(60);
         bench.server.ks.log.take();
         let reply = bench.say(line);
-        assert!(["$-1", ":0", ":-2", "+none", ":1"].contains(&reply.as_str()), "{line}: {reply}");
+        assert!(
+            ["$-1", ":0", ":-2", "+none", ":1"].contains(&reply.as_str()),
+            "{line}: {reply}"
+        );
         assert_eq!(bench.server.ks.stats.expired, 1, "{line}");
         let log = bench.server.ks.log.take();
         assert!(log.starts_with(b"*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n"), "{line}");
@@ -52,7 +65,14 @@ fn the_cycle_deletes_in_every_database_and_only_what_is_over() {
     assert_eq!(slice(&mut bench), Slice::Done);
     assert_eq!(bench.server.ks.len(), 3);
     assert_eq!(bench.server.ks.stats.expired, 600);
-    assert!(bench.server.ks.dbs.iter().all(|db| db.expiry.is_empty() && db.volatile == 0));
+    assert!(
+        bench
+            .server
+            .ks
+            .dbs
+            .iter()
+            .all(|db| db.expiry.is_empty() && db.volatile == 0)
+    );
     assert_eq!(bench.server.ks.next_expiry(), None);
 }
 
@@ -69,7 +89,13 @@ fn a_slice_ends_in_time_and_no_database_waits_for_another() {
     assert!(bench.server.ks.dbs[0].table.len() >= 484);
     assert_eq!(bench.server.ks.expire_slice(&mut || true), Slice::More);
     assert!(bench.server.ks.dbs[1].table.is_empty());
-    assert!(bench.server.ks.next_expiry().is_some_and(|at| at <= bench.server.ks.now_ms));
+    assert!(
+        bench
+            .server
+            .ks
+            .next_expiry()
+            .is_some_and(|at| at <= bench.server.ks.now_ms)
+    );
 }
 
 #[test]
@@ -93,9 +119,16 @@ fn moved_deadlines_are_kept() {
         slice(bench);
         let keys = ["later", "earlier", "never", "again", "renamed", "copied"];
         let there = |k: &&&str| bench.server.ks.at(0).peek(k.as_bytes()).is_some();
-        keys.iter().filter(there).copied().collect::<Vec<_>>().join(" ")
+        keys.iter()
+            .filter(there)
+            .copied()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
-    assert_eq!(exist(&mut bench), "later earlier never again renamed copied");
+    assert_eq!(
+        exist(&mut bench),
+        "later earlier never again renamed copied"
+    );
     bench.pass_ms(1020);
     assert_eq!(exist(&mut bench), "later never again copied");
     assert!(bench.server.ks.dbs[5].table.is_empty());
@@ -114,7 +147,14 @@ fn expiry_is_announced() {
     bench.pass_ms(50);
     bench.server.ks.effects.events.clear();
     slice(&mut bench);
-    let events: Vec<_> = bench.server.ks.effects.events.iter().map(|e| (e.name, &e.key[..])).collect();
+    let events: Vec<_> = bench
+        .server
+        .ks
+        .effects
+        .events
+        .iter()
+        .map(|e| (e.name, &e.key[..]))
+        .collect();
     assert_eq!(events, [("expired", &b"k"[..])]);
 }
 
@@ -207,7 +247,9 @@ fn mixed() -> Bench {
 fn left(bench: &Bench, prefix: &[u8]) -> (usize, usize) {
     let of = |volatile: bool| {
         let entries = bench.server.ks.dbs[0].table.iter();
-        entries.filter(|e| e.key().starts_with(prefix) && e.expire().is_some() == volatile).count()
+        entries
+            .filter(|e| e.key().starts_with(prefix) && e.expire().is_some() == volatile)
+            .count()
     };
     (of(true), of(false))
 }
@@ -228,7 +270,11 @@ fn each_policy_chooses_its_victims() {
     let mut bench = mixed();
     evict(&mut bench, Policy::VolatileTtl, 20);
     assert_eq!((left(&bench, b"old").1, left(&bench, b"new").1), (25, 25));
-    assert!(left(&bench, b"old").0 >= 24, "the others end a second sooner: {:?}", left(&bench, b"old"));
+    assert!(
+        left(&bench, b"new").0 >= 24,
+        "the others end sooner: {:?}",
+        left(&bench, b"new")
+    );
 
     for policy in [Policy::VolatileRandom, Policy::VolatileLfu] {
         let mut bench = mixed();
@@ -261,7 +307,9 @@ fn lfu_spares_what_is_used() {
         (0..10).for_each(|n| assert_eq!(bench.say(&format!("GET k{n}")), "$1 v"));
     }
     evict(&mut bench, Policy::AllKeysLfu, 60);
-    let used = (0..10).filter(|n| bench.say(&format!("EXISTS k{n}")) == ":1").count();
+    let used = (0..10)
+        .filter(|n| bench.say(&format!("EXISTS k{n}")) == ":1")
+        .count();
     assert!(used >= 9, "{used}");
 }
 
@@ -273,7 +321,11 @@ fn few_volatile_keys_among_stale_hints_are_found() {
         bench.say(&format!("PERSIST t{n}"));
     }
     bench.say("SET only v EX 5000");
-    for policy in [Policy::VolatileRandom, Policy::VolatileLru, Policy::VolatileTtl] {
+    for policy in [
+        Policy::VolatileRandom,
+        Policy::VolatileLru,
+        Policy::VolatileTtl,
+    ] {
         bench.say("SET only v EX 5000");
         evict(&mut bench, policy, 1);
         assert_eq!(bench.say("EXISTS only"), ":0", "{policy:?}");
@@ -303,8 +355,22 @@ fn the_log_names_the_configured_verb() {
     bench.say("SET k v PX 10");
     bench.pass_ms(50);
     slice(&mut bench);
-    assert!(bench.server.ks.log.take().ends_with(b"*2\r\n$6\r\nUNLINK\r\n$1\r\nk\r\n"));
+    assert!(
+        bench
+            .server
+            .ks
+            .log
+            .take()
+            .ends_with(b"*2\r\n$6\r\nUNLINK\r\n$1\r\nk\r\n")
+    );
     bench.say("SET k v");
     evict(&mut bench, Policy::AllKeysRandom, 1);
-    assert!(bench.server.ks.log.take().ends_with(b"*2\r\n$6\r\nUNLINK\r\n$1\r\nk\r\n"));
+    assert!(
+        bench
+            .server
+            .ks
+            .log
+            .take()
+            .ends_with(b"*2\r\n$6\r\nUNLINK\r\n$1\r\nk\r\n")
+    );
 }

@@ -1,8 +1,8 @@
 //! Walking through the keys: KEYS at once, SCAN step by step.
 
 use crate::base::glob;
-use crate::command::element_scan::{Page, cursor};
 use crate::command::ctx::{Ctx, Outcome};
+use crate::command::element_scan::{Page, cursor};
 use crate::command::error::Error;
 use crate::value::entry::Entry;
 

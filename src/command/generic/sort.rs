@@ -240,7 +240,8 @@ impl Pile {
                 if backwards {
                     window = zset.len() - window.end..zset.len() - window.start;
                 }
-                zset.range(window, backwards).for_each(|(elem, _)| pile.push(elem));
+                zset.range(window, backwards)
+                    .for_each(|(elem, _)| pile.push(elem));
             }
             Type::String | Type::Hash => return Err(Error::WRONG_TYPE),
         }
