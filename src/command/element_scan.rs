@@ -1,16 +1,22 @@
-//! What SSCAN, HSCAN and ZSCAN have in common: cursor, options, and the reply of one page.
+//! What SCAN, SSCAN, HSCAN and ZSCAN have in common: cursor, options, and the reply of one page.
 
 use super::args::Cursor;
 use super::error::Error;
-use crate::base::{glob, num};
+use crate::base::glob;
 use crate::resp::reply::Reply;
 
 /// Elements that one call looks at without `COUNT`.
 const DEFAULT_COUNT: usize = 10;
 
-/// Reads a cursor.
+/// Reads a cursor: an unsigned decimal number of 64 bits, with what C's `strtoull` takes beside plain digits.
 pub fn cursor(text: &[u8]) -> Result<u64, Error> {
-    num::parse_u64(text).ok_or(Error::new("ERR invalid cursor"))
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    let add = |sum: u64, digit: &u8| {
+        let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        sum.checked_mul(10)?.checked_add(u64::from(digit))
+    };
+    let number = digits.iter().try_fold(0, add).filter(|_| !digits.is_empty());
+    number.ok_or(Error::new("ERR invalid cursor"))
 }
 
 /// What is asked for.

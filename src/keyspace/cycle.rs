@@ -46,7 +46,11 @@ impl Keyspace {
         loop {
             let hints = &mut self.dbs[index].expiry;
             let now = self.now_ms;
-            let Some(hash) = (if early { hints.take_early(now) } else { hints.take_due(now) }) else {
+            let Some(hash) = (if early {
+                hints.take_early(now)
+            } else {
+                hints.take_due(now)
+            }) else {
                 return Slice::Done;
             };
             self.look_at(index, hash);
@@ -120,7 +124,9 @@ impl Keyspace {
                 return false;
             };
             // A hint that fires after the deadline has one at or before it beside it.
-            entry.expire().is_some_and(|at| entry.is_hinted() && fires <= at)
+            entry
+                .expire()
+                .is_some_and(|at| entry.is_hinted() && fires <= at)
                 || fields::next_expiry(entry).is_some_and(|at| fires <= at)
         };
         db.expiry.sweep(&mut keep);

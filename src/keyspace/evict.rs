@@ -116,6 +116,8 @@ fn minutes(now_ms: i64) -> u32 {
 /// small sample each time comes close to a true order.
 #[derive(Default)]
 pub struct Pool {
+    /// What the candidates were rated by.
+    policy: Option<Policy>,
     candidates: Vec<(u64, usize, Vec<u8>)>,
 }
 
@@ -169,6 +171,9 @@ impl Keyspace {
 
     fn fill(&mut self, pool: &mut Pool) {
         let (access, now) = (self.access, self.now_ms);
+        if pool.policy != Some(access.policy) {
+            *pool = Pool { policy: Some(access.policy), ..Pool::default() };
+        }
         for (index, db) in self.dbs.iter().enumerate() {
             let mut offer = |entry: &Entry| {
                 pool.offer(access.badness(entry, now), index, entry.key());

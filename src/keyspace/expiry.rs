@@ -30,16 +30,34 @@ struct Level {
 }
 
 const LEVELS: [Level; 4] = [
-    Level { width: 16, reach: 4_096, lead: 0 },
-    Level { width: 1_024, reach: 262_144, lead: 2_000 },
-    Level { width: 65_536, reach: 16_777_216, lead: 60_000 },
-    Level { width: 4_194_304, reach: i64::MAX, lead: 1_800_000 },
+    Level {
+        width: 16,
+        reach: 4_096,
+        lead: 0,
+    },
+    Level {
+        width: 1_024,
+        reach: 262_144,
+        lead: 2_000,
+    },
+    Level {
+        width: 65_536,
+        reach: 16_777_216,
+        lead: 60_000,
+    },
+    Level {
+        width: 4_194_304,
+        reach: i64::MAX,
+        lead: 1_800_000,
+    },
 ];
 
 /// Fewer stale hints than this are not worth a sweep.
 const STALE_MIN: usize = 1024;
 /// One sweep of a chunk for so many hints added: four are looked at for each that comes.
 const ADDS_PER_SWEEP: u32 = 128;
+/// Near buckets hold few hints; one sweep does no more of them than this.
+const BUCKETS_PER_SWEEP: usize = 64;
 
 #[derive(Default)]
 struct Bucket {
@@ -65,7 +83,11 @@ struct Place {
 
 impl Place {
     fn begin_of(level: usize) -> Place {
-        Place { level, time: i64::MIN, chunk: 0 }
+        Place {
+            level,
+            time: i64::MIN,
+            chunk: 0,
+        }
     }
 }
 
@@ -117,7 +139,11 @@ impl ExpiryIndex {
         let at = fits.unwrap_or(LEVELS.len() - 1);
         let level = &LEVELS[at];
         let begin = deadline_ms - deadline_ms.rem_euclid(level.width);
-        let time = if at == 0 { begin.saturating_add(level.width) } else { begin };
+        let time = if at == 0 {
+            begin.saturating_add(level.width)
+        } else {
+            begin
+        };
         self.levels[at].entry(time).or_default().push(hash);
         self.hints += 1;
         self.adds = self.adds.wrapping_add(1);
@@ -193,8 +219,11 @@ impl ExpiryIndex {
 
     /// A random hint, not quite uniform; it may be stale.
     pub fn random_hint(&self, rng: &mut Rng) -> Option<u64> {
-        let filled: smallvec::SmallVec<[_; LEVELS.len()]> =
-            self.levels.iter().filter(|level| !level.is_empty()).collect();
+        let filled: smallvec::SmallVec<[_; LEVELS.len()]> = self
+            .levels
+            .iter()
+            .filter(|level| !level.is_empty())
+            .collect();
         if filled.is_empty() {
             return self.taking.first().copied();
         }
@@ -227,21 +256,36 @@ impl ExpiryIndex {
             && (self.hints > 2 * self.swept || self.sweep_at != Place::begin_of(0))
     }
 
-    /// Drops the hints of one chunk that `keep` does not want, which gets the hash and a time not
-    /// later than the one at which the hint fires. Each call does the next chunk, round and round.
+    /// Drops the hints that `keep` does not want, which gets the hash and a time not later than the
+    /// one at which the hint fires. Each call does about a chunk, round and round.
     pub fn sweep(&mut self, keep: &mut impl FnMut(u64, i64) -> bool) {
+        let mut looked = 0;
+        for _ in 0..BUCKETS_PER_SWEEP {
+            looked += self.sweep_chunk(keep);
+            if looked >= CHUNK {
+                return;
+            }
+        }
+    }
+
+    /// Sweeps one chunk. Returns the hints that it held.
+    fn sweep_chunk(&mut self, keep: &mut impl FnMut(u64, i64) -> bool) -> usize {
         let Place { level, time, chunk } = self.sweep_at;
         let Some((&found, bucket)) = self.levels[level].range_mut(time..).next() else {
             self.sweep_at = Place::begin_of((level + 1) % LEVELS.len());
             if self.sweep_at.level == 0 {
                 self.swept = self.hints;
             }
-            return;
+            return 0;
         };
         let at = if found == time { chunk } else { 0 };
         if at >= bucket.chunks.len() {
-            self.sweep_at = Place { level, time: found.saturating_add(1), chunk: 0 };
-            return;
+            self.sweep_at = Place {
+                level,
+                time: found.saturating_add(1),
+                chunk: 0,
+            };
+            return 0;
         }
         let mut hints = std::mem::take(&mut bucket.chunks[at]);
         let before = hints.len();
@@ -265,7 +309,12 @@ impl ExpiryIndex {
             self.levels[level].remove(&found);
             self.next_due = self.earliest();
         }
-        self.sweep_at = Place { level, time: found, chunk: next };
+        self.sweep_at = Place {
+            level,
+            time: found,
+            chunk: next,
+        };
+        before
     }
 }
 
@@ -326,11 +375,13 @@ mod tests {
     #[test]
     fn extreme_deadlines_are_held() {
         let mut index = ExpiryIndex::default();
-        for (hash, deadline) in [i64::MAX, i64::MIN, 0, -1, i64::MAX - 1].into_iter().enumerate() {
+        for (hash, deadline) in [i64::MAX, i64::MIN, 0, -1, i64::MAX - 1]
+            .into_iter()
+            .enumerate()
+        {
             index.add(hash as u64, deadline, 1_700_000_000_000);
         }
-        let mut due: Vec<u64> =
-            std::iter::from_fn(|| index.take_due(1_700_000_000_000)).collect();
+        let mut due: Vec<u64> = std::iter::from_fn(|| index.take_due(1_700_000_000_000)).collect();
         due.sort_unstable();
         assert_eq!(due, [1, 2, 3]);
         assert_eq!(index.len(), 2);
@@ -354,7 +405,12 @@ mod tests {
             index.add(hash, 1_000_000 + (hash as i64 % 7) * 100_000, 0);
         }
         let chunks = |index: &ExpiryIndex| -> usize {
-            index.levels.iter().flat_map(|l| l.values()).map(|b| b.chunks.len()).sum()
+            index
+                .levels
+                .iter()
+                .flat_map(|l| l.values())
+                .map(|b| b.chunks.len())
+                .sum()
         };
         let before = chunks(&index);
         for _ in 0..400 {
@@ -362,7 +418,11 @@ mod tests {
         }
         assert_eq!(index.len(), 1000);
         assert_eq!(index.iter().count(), 1000);
-        assert!(chunks(&index) <= before / 5, "{} of {before}", chunks(&index));
+        assert!(
+            chunks(&index) <= before / 5,
+            "{} of {before}",
+            chunks(&index)
+        );
         for _ in 0..200 {
             index.sweep(&mut |_, _| false);
         }

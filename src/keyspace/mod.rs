@@ -13,6 +13,8 @@ pub mod fields;
 pub mod keys;
 pub mod reaper;
 pub mod table;
+#[cfg(test)]
+mod tests;
 
 pub use keys::{Expire, Keys, Text};
 

@@ -4,6 +4,7 @@ use super::entry::Payload;
 use super::hash::Hash;
 use super::list::List;
 use super::set::Set;
+use super::zset::Zset;
 use super::{Collection, Type};
 
 /// Strings up to this length are `embstr`, longer ones `raw`, in bytes.
@@ -18,10 +19,7 @@ pub fn encoding(payload: Payload<'_>) -> &'static str {
         }
         Type::Set => Set::view(payload).map_or("hashtable", |set| set.encoding()),
         Type::Hash => Hash::view(payload).map_or("hashtable", |hash| hash.encoding()),
-        Type::Zset => match payload {
-            Payload::Packed(_) => "listpack",
-            _ => "skiplist",
-        },
+        Type::Zset => Zset::view(payload).map_or("skiplist", |zset| zset.encoding()),
     }
 }
 

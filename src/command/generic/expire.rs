@@ -82,7 +82,8 @@ fn set_deadline(ctx: &mut Ctx<'_>, unit: Unit, base_ms: i64) -> Outcome {
     if done && at <= ctx.now_ms() {
         ctx.db.unlink(key);
         ctx.db.effect(Class::GENERIC, "del", key, 1);
-        ctx.db.log(&[b"DEL", key]);
+        let verb = ctx.db.ks.verbs.expire;
+        ctx.db.log(&[verb.as_bytes(), key]);
     } else if done {
         ctx.db.set_expire(key, Some(at));
         ctx.db.effect(Class::GENERIC, "expire", key, 1);

@@ -2,10 +2,10 @@
 
 use crate::base::glob;
 use crate::command::ctx::{Ctx, Outcome};
+use crate::command::element_scan::{Page, cursor};
 use crate::command::error::Error;
 use crate::value::entry::Entry;
 
-const INVALID_CURSOR: Error = Error::new("ERR invalid cursor");
 /// `COUNT` of a SCAN without it.
 const DEFAULT_COUNT: usize = 10;
 
@@ -26,19 +26,6 @@ pub(super) fn keys(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.out.array(found.len());
     found.iter().for_each(|entry| ctx.out.bulk(entry.key()));
     Ok(())
-}
-
-/// Reads a cursor: an unsigned decimal number of 64 bits, with what C's `strtoull` takes beside plain digits.
-///
-/// # Errors
-/// `ERR invalid cursor`
-pub fn cursor(text: &[u8]) -> Result<u64, Error> {
-    let digits = text.strip_prefix(b"+").unwrap_or(text);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(INVALID_CURSOR);
-    }
-    let add = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    digits.iter().try_fold(0, add).ok_or(INVALID_CURSOR)
 }
 
 struct Options<'a> {
@@ -91,7 +78,7 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Outcome {
     let mut at = cursor(ctx.args.get(1))?;
     let options = Options::read(ctx)?;
     let now = ctx.now_ms();
-    let mut found: Vec<Entry> = Vec::new();
+    let mut page = Page::default();
     let mut expired: Vec<Entry> = Vec::new();
     let mut seen = 0;
     let table = &ctx.db.db().table;
@@ -102,7 +89,7 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Outcome {
             if entry.expire().is_some_and(|at| now > at) {
                 expired.push(entry.clone());
             } else if options.fits(entry) {
-                found.push(entry.clone());
+                page.element().bulk(entry.key());
             }
         });
         seen += items.max(1);
@@ -113,10 +100,6 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Outcome {
     for entry in expired {
         ctx.db.expire_now(entry.key());
     }
-    ctx.out.array(2);
-    let mut text = itoa::Buffer::new();
-    ctx.out.bulk(text.format(at).as_bytes());
-    ctx.out.array(found.len());
-    found.iter().for_each(|entry| ctx.out.bulk(entry.key()));
+    page.reply(at, ctx.out);
     Ok(())
 }

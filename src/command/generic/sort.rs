@@ -17,6 +17,7 @@ use crate::value::hash::Hash;
 use crate::value::list::{End, List};
 use crate::value::packed::Elem;
 use crate::value::set::Set;
+use crate::value::zset::Zset;
 use crate::value::{Collection, Type};
 
 const NOT_A_WEIGHT: Error = Error::new("ERR One or more scores can't be converted into double");
@@ -233,7 +234,15 @@ impl Pile {
                     .take(window.len())
                     .for_each(|elem| pile.push(elem));
             }
-            Type::Zset => return Err(Error::WRONG_TYPE),
+            Type::Zset => {
+                let zset = <Zset as Collection>::view(payload).ok_or(Error::WRONG_TYPE)?;
+                let mut window = window(zset.len());
+                if backwards {
+                    window = zset.len() - window.end..zset.len() - window.start;
+                }
+                zset.range(window, backwards)
+                    .for_each(|(elem, _)| pile.push(elem));
+            }
             Type::String | Type::Hash => return Err(Error::WRONG_TYPE),
         }
         Ok(pile)

@@ -3,7 +3,7 @@
 use crate::command::testing::Bench;
 use crate::keyspace::evict::Policy;
 use crate::value::hash::Hash;
-use crate::value::list::List;
+use crate::value::list::{End, List};
 use crate::value::set::Set;
 
 /// Runs lines of `command => reply`.
@@ -181,7 +181,7 @@ fn push(bench: &mut Bench, key: &str, texts: &[&str]) {
     let add = |list: &mut List| {
         texts
             .iter()
-            .for_each(|t| list.push_back(t.as_bytes(), &limits))
+            .for_each(|t| list.push(t.as_bytes(), End::Back, &limits))
     };
     db.update(key.as_bytes(), add).unwrap();
 }
@@ -195,6 +195,12 @@ fn add(bench: &mut Bench, key: &str, texts: &[&str]) {
             .for_each(|t| assert!(set.insert(t.as_bytes(), &limits)))
     };
     db.update(key.as_bytes(), add).unwrap();
+}
+
+fn zadd(bench: &mut Bench, key: &str, pairs: &[(&str, f64)]) {
+    for (member, score) in pairs {
+        assert_eq!(bench.say(&format!("ZADD {key} {score} {member}")), ":1");
+    }
 }
 
 fn hset(bench: &mut Bench, key: &str, field: &str, value: &str) {
@@ -288,6 +294,22 @@ fn weights_and_results_come_from_other_keys() {
         ("SORT l ALPHA GET k*", "~ ~ ~ ~"),
         ("SORT l BY nosort LIMIT 1 1 GET w_*", "3"),
         ("SORT l BY nosort GET # DESC", "a c a b"),
+    ] {
+        assert_eq!(items(&mut bench, line), sorted, "{line}");
+    }
+}
+
+#[test]
+fn sorted_sets_keep_their_order_if_asked() {
+    let mut bench = Bench::new();
+    zadd(&mut bench, "z", &[("a", 3.0), ("b", 1.0), ("c", 2.0)]);
+    for (line, sorted) in [
+        ("SORT z BY nosort", "b c a"),
+        ("SORT z BY nosort ALPHA DESC", "a c b"),
+        ("SORT z BY nosort LIMIT 1 1", "c"),
+        ("SORT z BY nosort DESC LIMIT 1 5", "c b"),
+        ("SORT z BY nosort DESC LIMIT 3 1", ""),
+        ("SORT z ALPHA DESC LIMIT 0 1", "c"),
     ] {
         assert_eq!(items(&mut bench, line), sorted, "{line}");
     }
