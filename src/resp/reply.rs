@@ -10,6 +10,9 @@ use crate::base::num;
 /// Strings from this many bytes on are shared with the socket writer instead of copied.
 pub const SHARE_MIN: usize = 16 * 1024;
 
+/// Bytes around a bulk string: `$`, up to 20 digits, two line ends.
+const BULK_FRAME: usize = 25;
+
 /// A piece of output.
 #[derive(Clone, Debug)]
 pub enum Chunk {
@@ -168,9 +171,29 @@ impl Reply {
 
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.line(b'$', bytes.len() as i64);
+        self.reserve_bulks(1, bytes.len());
+        self.bulk_header(bytes.len());
         self.buf.extend_from_slice(bytes);
         self.buf.extend_from_slice(b"\r\n");
+    }
+
+    /// Makes room for bulk strings that hold `bytes` in all, where many follow.
+    #[inline]
+    pub fn reserve_bulks(&mut self, count: usize, bytes: usize) {
+        self.buf.reserve(count.saturating_mul(BULK_FRAME).saturating_add(bytes));
+    }
+
+    /// Most lengths have one or two digits, which need no general formatting.
+    #[inline]
+    fn bulk_header(&mut self, len: usize) {
+        match len {
+            0..10 => self.buf.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']),
+            10..100 => {
+                let (tens, ones) = (b'0' + (len / 10) as u8, b'0' + (len % 10) as u8);
+                self.buf.extend_from_slice(&[b'$', tens, ones, b'\r', b'\n']);
+            }
+            _ => self.line(b'$', len as i64),
+        }
     }
 
     /// A bulk string that is not copied when it is large.
