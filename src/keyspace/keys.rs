@@ -11,7 +11,7 @@ use crate::base::num;
 use crate::command::error::Error;
 use crate::resp::reply::Reply;
 use crate::value::entry::{BigRef, Blob, Entry, Head, New, Payload};
-use crate::value::{Collection, Limits, Stored};
+use crate::value::{Collection, Limits, Stored, Type};
 
 /// What happens to the expiry of a key that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -299,6 +299,9 @@ impl<'a> Keys<'a> {
         }
         let hash = self.hash(key);
         self.insert(hash, key, None, value.store());
+        if C::TYPE == Type::Hash {
+            fields::hint(self, key);
+        }
         true
     }
 
