@@ -3,6 +3,7 @@
 //! mostly share their upper bits, so an area is a few ranges of scores.
 
 use std::f64::consts::PI;
+use std::ops::RangeInclusive;
 
 /// Bits of each coordinate.
 const STEPS: u32 = 26;
@@ -192,9 +193,9 @@ impl Area {
         (north + SLACK, east + SLACK)
     }
 
-    /// Ranges of scores, first included and second not, that hold all points of the area (and
-    /// others). In ascending order, apart from each other.
-    pub fn score_ranges(&self) -> Vec<(f64, f64)> {
+    /// The finest cells of which few cover the area: how often the world is halved, rows from the
+    /// south, columns from the west. Columns go on across the antimeridian.
+    fn cover(&self) -> (u32, RangeInclusive<u32>, RangeInclusive<i64>) {
         let (north, east) = self.reach();
         let latitude = |degrees: f64| degrees.clamp(-MAX_LATITUDE, MAX_LATITUDE);
         let south = latitude(self.center.latitude - north);
@@ -203,38 +204,47 @@ impl Area {
             true => (self.center.longitude - east, self.center.longitude + east),
             false => (-180.0, 180.0),
         };
-        // The finest cells of which few cover the area.
         let mut steps = STEPS;
-        let (rows, columns) = loop {
+        loop {
             let count = 1u64 << steps;
-            let last = count as u32 - 1;
-            let row = |degrees| cell(degrees, MAX_LATITUDE, steps).min(last);
-            // Columns count on across the antimeridian.
+            let row = |degrees| cell(degrees, MAX_LATITUDE, steps).min(count as u32 - 1);
             let column = |degrees: f64| ((degrees + 180.0) / 360.0 * count as f64).floor() as i64;
-            let rows = u64::from(row(south))..=u64::from(row(north));
-            let columns = column(west)..=column(east);
-            let height = rows.end() - rows.start();
-            let width = (columns.end() - columns.start()) as u64;
+            let (rows, columns) = (row(south)..=row(north), column(west)..=column(east));
+            let height = u64::from(rows.end() - rows.start());
+            let width = columns.end().abs_diff(*columns.start());
             if (height < MAX_SPAN && width < MAX_SPAN) || steps == 1 {
-                break (rows, columns);
+                return (steps, rows, columns);
             }
             steps -= 1;
-        };
+        }
+    }
+
+    /// Ranges of scores, first included and second not, that hold all points of the area (and
+    /// others). In ascending order, apart from each other.
+    pub fn score_ranges(&self) -> Vec<(f64, f64)> {
+        let (steps, rows, columns) = self.cover();
         let count = 1i64 << steps;
+        let columns: Vec<u32> = columns.map(|at| at.rem_euclid(count) as u32).collect();
+        let last = count as u32 - 1;
+        let at_edge = *rows.end() == last || columns.contains(&last);
         let mut cells: Vec<u64> = rows
-            .flat_map(|row| columns.clone().map(move |column| (row, column)))
-            .map(|(row, column)| spread(row as u32) | spread(column.rem_euclid(count) as u32) << 1)
+            .flat_map(|row| columns.iter().map(move |column| (row, *column)))
+            .map(|(row, column)| spread(row) | spread(column) << 1)
             .collect();
         cells.sort_unstable();
         cells.dedup();
-        let shift = 2 * (STEPS - steps);
-        let mut ranges: Vec<(f64, f64)> = Vec::with_capacity(cells.len());
+        let size = 1u64 << (2 * (STEPS - steps));
+        let mut ranges: Vec<(f64, f64)> = Vec::with_capacity(cells.len() + 1);
+        let mut push = |from: u64, to: u64| match ranges.last_mut() {
+            Some(last) if last.1 == from as f64 => last.1 = to as f64,
+            _ => ranges.push((from as f64, to as f64)),
+        };
         for cell in cells {
-            let (from, to) = ((cell << shift) as f64, ((cell + 1) << shift) as f64);
-            match ranges.last_mut() {
-                Some(last) if last.1 == from => last.1 = to,
-                _ => ranges.push((from, to)),
-            }
+            push(cell * size, (cell + 1) * size);
+        }
+        if at_edge {
+            // 180° and the greatest latitude themselves lie in cells behind the last.
+            push(1 << (2 * STEPS), 4 << (2 * STEPS));
         }
         ranges
     }
@@ -323,7 +333,7 @@ mod tests {
             };
             let area = Area { center, shape };
             let ranges = area.score_ranges();
-            assert!(ranges.len() <= 16);
+            assert!(ranges.len() <= 17);
             assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0));
             let degrees = size / 50_000.0;
             for _ in 0..50 {
@@ -350,7 +360,7 @@ mod tests {
             center: point(0.0, 0.0),
             shape,
         };
-        let all = vec![(0.0, (1u64 << 52) as f64)];
+        let all = vec![(0.0, (1u64 << 54) as f64)];
         let endless = f64::INFINITY;
         assert_eq!(area(Shape::Circle { radius: endless }).score_ranges(), all);
         let shape = Shape::Box {
