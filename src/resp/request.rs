@@ -341,13 +341,22 @@ impl Parser {
     }
 
     /// Reads `*N` or `$N` with its line end. Outer `None`: incomplete; inner: not a number.
+    #[inline]
     fn length(&mut self, batch: &Batch, too_big: &str) -> Result<Option<Option<i64>>, Fault> {
-        // Nearly all lengths have one to four digits; the general search is for the others.
         let rest = &batch.buf[self.pos..];
-        let end = match rest.iter().take(6).position(|&b| b == b'\r') {
-            Some(end) => Some(end),
-            None => memchr(b'\r', rest),
-        };
+        // Nearly all lengths have one or two digits.
+        match *rest {
+            [_, a @ b'0'..=b'9', b'\r', _, ..] => {
+                self.pos += 4;
+                return Ok(Some(Some(i64::from(a - b'0'))));
+            }
+            [_, a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..] => {
+                self.pos += 5;
+                return Ok(Some(Some(i64::from(a - b'0') * 10 + i64::from(b - b'0'))));
+            }
+            _ => {}
+        }
+        let end = memchr(b'\r', rest);
         let Some(end) = end.filter(|end| end + 1 < rest.len()) else {
             if rest.len() > INLINE_LIMIT {
                 return protocol(too_big);
