@@ -98,7 +98,9 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
         tracing::info!("Ready to accept connections unix");
     }
     supervisor.ready();
-    let mut server = Actor::new(server, mailbox).run().await;
+    // As a task, because waking the future of `block_on` costs a system call.
+    let actor = tokio::spawn(Actor::new(server, mailbox).run());
+    let mut server = actor.await.map_err(|e| format!("The server ended unexpectedly: {e}"))?;
     supervisor.stopping();
     if let Some(listeners) = &mut server.core.listeners {
         listeners.close();

@@ -3,6 +3,7 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected stream, as the connection's task uses it.
@@ -35,7 +36,14 @@ macro_rules! socket {
             }
 
             fn read(&self, buf: &mut Vec<u8>, max: usize) -> io::Result<usize> {
-                self.try_read_buf(&mut Tail::of(buf, max).0)
+                let n = self.try_read_buf(&mut Tail::of(buf, max).0)?;
+                if 0 < n && n < max {
+                    // Everything that had come was taken: the next readiness is a new event, so
+                    // the read that would only say so can be spared.
+                    let drained = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                    let _ = self.try_io(Interest::READABLE, drained);
+                }
+                Ok(n)
             }
 
             fn write(&self, parts: &[io::IoSlice<'_>]) -> io::Result<usize> {
