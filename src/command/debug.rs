@@ -11,6 +11,7 @@ use crate::command::error::Error;
 use crate::command::spec::{DocFlags, Group, Spec, flags};
 use crate::dispatch::core;
 use crate::keyspace::{Expire, digest};
+use crate::value::list;
 use crate::value::entry::New;
 
 const ROW: Spec = Spec {
@@ -178,10 +179,13 @@ fn skip_checksum(ctx: &mut Ctx<'_>) -> Outcome {
     ok(ctx)
 }
 
-/// Lists decide by the size of a chunk what is kept by itself; a threshold besides is only checked.
+/// From how many bytes on an element of a list is kept by itself.
 fn packed_threshold(ctx: &mut Ctx<'_>) -> Outcome {
-    match memsize::parse(ctx.args.get(2)) {
-        Some(bytes) if bytes < 4 << 30 => ok(ctx),
+    match memsize::parse(ctx.args.get(2)).and_then(|bytes| usize::try_from(bytes).ok()) {
+        Some(bytes) if bytes < 4 << 30 => {
+            list::set_packed_threshold(bytes);
+            ok(ctx)
+        }
         _ => Err(Error::new("ERR argument must be a memory value bigger than 1 and smaller than 4gb")),
     }
 }

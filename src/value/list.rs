@@ -15,7 +15,7 @@ mod large;
 #[cfg(test)]
 mod tests;
 
-pub use chunk::{Blob, BlobRef, Chunk, Opened};
+pub use chunk::{Blob, BlobRef, Chunk, Opened, set_packed_threshold};
 pub use large::ListTree;
 
 use crate::value::entry::{self, ObjRef, Payload};

@@ -3,6 +3,7 @@
 use crate::value::packed::{Elem, Needle, Packed, PackedRef, WithBack};
 use crate::value::tree::Item;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Elements of a list as one blob.
 pub type Blob = Packed<WithBack>;
@@ -18,6 +19,17 @@ const SAFE_BYTES: usize = 8192;
 const MIN_COMPRESS: usize = 48;
 /// Nor is a gain below this.
 const MIN_GAIN: usize = 8;
+
+/// Elements of this many bytes are kept by themselves even where a chunk would take them
+/// (`DEBUG QUICKLIST-PACKED-THRESHOLD`).
+const DEFAULT_PACKED_THRESHOLD: usize = 1 << 30;
+static PACKED_THRESHOLD: AtomicUsize = AtomicUsize::new(DEFAULT_PACKED_THRESHOLD);
+
+/// Sets the threshold of the whole process; 0 stands for the default.
+pub fn set_packed_threshold(bytes: usize) {
+    let bytes = if bytes == 0 { DEFAULT_PACKED_THRESHOLD } else { bytes };
+    PACKED_THRESHOLD.store(bytes, Ordering::Relaxed);
+}
 
 /// `list-max-listpack-size`, decoded.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +57,11 @@ impl Fit {
 
     /// Whether a text is too long for any chunk and is kept by itself.
     pub fn is_plain(self, len: usize) -> bool {
-        match self {
-            Self::Bytes(limit) => len > limit,
-            Self::Count(_) => len > SAFE_BYTES,
-        }
+        let chunk = match self {
+            Self::Bytes(limit) => limit,
+            Self::Count(_) => SAFE_BYTES,
+        };
+        len > chunk || len >= PACKED_THRESHOLD.load(Ordering::Relaxed)
     }
 
     /// Whether a list of a single listpack stays one with `texts` more elements of `len` bytes in all.

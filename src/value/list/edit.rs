@@ -123,7 +123,7 @@ impl ListTree {
             self.remove_at(index);
             self.insert(index, text, limits);
         }
-        self.shrink(fit, false);
+        self.shrink(fit, true);
     }
 
     /// Removes the element at `index`, which must be there.
