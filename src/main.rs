@@ -72,6 +72,17 @@ fn greet(config: &Config) {
     config.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
 }
 
+/// What `always-show-logo` shows; tools find the process id here.
+fn banner(config: &Config) -> String {
+    format!(
+        "\n   Ferrite {} (Redis {}) 64 bit\n\n   Running in standalone mode\n   Port: {}\n   PID: {}\n\n",
+        cli::FERRITE_VERSION,
+        cli::REDIS_VERSION,
+        config.port,
+        std::process::id()
+    )
+}
+
 async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     let pid_file = process::PidFile::create(&config);
     let supervisor = process::Supervisor::detect(config.supervised);
@@ -84,7 +95,11 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
         return Err("Configured to not listen anywhere, exiting.".into());
     }
     log.set_role(Role::Primary);
-    tracing::info!("Running mode=standalone, port={}.", config.port);
+    if config.always_show_logo {
+        log.write_raw(&banner(&config));
+    } else {
+        tracing::info!("Running mode=standalone, port={}.", config.port);
+    }
     watch_signals(sender);
     let (tcp, unix) = (config.port != 0, config.unixsocket.clone());
     let mut server = Server::new(config);

@@ -164,6 +164,7 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
             }
         }
         Action::MaxMemory => limit_memory(ctx),
+        Action::ClientEviction => core.evict_clients(ctx.client.memory()),
         Action::MaxClients => process::make_room_for_clients(core.config.maxclients)?,
         Action::Logging => {
             if let Some(log) = &core.log {
@@ -184,8 +185,7 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
         }
         Action::Tls => return Err("Unable to update TLS configuration. Check server logs.".into()),
         // These are read where they are used.
-        Action::ClientEviction
-        | Action::AppendOnly
+        Action::AppendOnly
         | Action::AppendFsync
         | Action::Save
         | Action::Hz

@@ -45,6 +45,10 @@ static SUBS: &[Sub] = &[
         "Change the replication IDs of the instance.",
         "Dangerous: should be used only for testing the replication subsystem.",
     ]),
+    ("CONFIG-REWRITE-FORCE-ALL", 0, 0, rewrite_all, &[
+        "Like CONFIG REWRITE but writes all configuration options, including",
+        "keywords not listed in original configuration file or default values.",
+    ]),
     ("DICT-RESIZING", 1, 1, ignored_switch, &["Accepted for tests: tables here grow and shrink by single segments."]),
     ("DIGEST", 0, 0, digest_all, &["Output a hex signature representing the current DB content."]),
     ("DIGEST-VALUE", 0, MANY, digest_values, &["Output a hex signature of the values of all the specified keys."]),
@@ -131,6 +135,12 @@ fn ignored_switch(ctx: &mut Ctx<'_>) -> Outcome {
 fn change_repl_id(ctx: &mut Ctx<'_>) -> Outcome {
     tracing::info!("Changing replication IDs after receiving change-repl-id");
     ctx.core.repl_id = core::random_hex();
+    ok(ctx)
+}
+
+fn rewrite_all(ctx: &mut Ctx<'_>) -> Outcome {
+    let written = ctx.core.config.rewrite(None, true);
+    written.map_err(|error| Error::text(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {error}")))?;
     ok(ctx)
 }
 

@@ -19,6 +19,7 @@ use super::server::{Server, Turn};
 use crate::base::mailbox::Mailbox;
 use crate::keyspace::cycle::Slice;
 use crate::net::conn::Conn;
+use crate::resp::reply::Reply;
 use crate::resp::request::{Batch, Fault};
 
 /// What connections and signals tell the actor.
@@ -26,6 +27,8 @@ pub enum Message {
     Connected(Arc<Conn>),
     Batch { id: u64, slot: usize, batch: Box<Batch>, fault: Option<Fault> },
     Closed { id: u64, slot: usize },
+    /// The input that waits has doubled.
+    Grown { id: u64, slot: usize },
     /// SIGTERM or SIGINT, by name.
     Signal(&'static str),
 }
@@ -170,16 +173,33 @@ impl Actor {
             Message::Connected(conn) => self.connect(conn),
             Message::Batch { id, slot, batch, fault } => {
                 self.server.core.stats.reads += 1;
+                let waiting = Waiting { batch, next: 0, fault };
+                let Some(waiting) = self.admit(id, waiting) else {
+                    return;
+                };
                 if let Some(client) = self.server.core.clients.take(slot, id) {
-                    self.drive(slot, client, Waiting { batch, next: 0, fault });
+                    self.drive(slot, client, waiting);
                 }
             }
             Message::Closed { id, .. } => self.server.core.end_client(id),
+            Message::Grown { id, .. } => self.server.core.weigh(id),
             Message::Signal(name) => {
                 tracing::warn!("Received {name} scheduling shutdown...");
                 self.server.core.shutdown = Some(ShutdownWish { save: None, now: false, force: false });
             }
         }
+    }
+
+    /// Counts a batch that came towards `maxmemory-clients` before it runs. `None` if its client had
+    /// to go for that.
+    fn admit(&mut self, id: u64, waiting: Waiting) -> Option<Waiting> {
+        let core = &mut self.server.core;
+        if core.config.maxmemory_clients.bytes_of(core.config.maxmemory) == 0 {
+            return Some(waiting);
+        }
+        core.clients.get_mut(id)?.waiting = Some(waiting);
+        core.weigh(id);
+        core.clients.get_mut(id)?.waiting.take()
     }
 
     fn connect(&mut self, conn: Arc<Conn>) {
@@ -200,6 +220,11 @@ impl Actor {
         self.server.core.stats.writes += 1;
         match self.server.run_batch(&mut client, &mut waiting) {
             Turn::Done => client.flush(Some(waiting.batch)),
+            Turn::OverLimit => {
+                client.out = Reply::new();
+                self.server.core.clients.put_back(slot, client);
+                return self.server.core.end_over_limit(id);
+            }
             turn => {
                 client.flush(None);
                 client.waiting = Some(waiting);
@@ -211,6 +236,7 @@ impl Actor {
         }
         let check = client.conn.pending_out.load(Ordering::Relaxed) > 0;
         self.server.core.clients.put_back(slot, client);
+        self.server.core.weigh(id);
         if check {
             self.server.check_output_limit(id);
         }

@@ -80,6 +80,8 @@ pub struct Client {
     pub total_out: u64,
     pub total_in: u64,
     pub total_commands: u64,
+    /// What it was last counted with towards `maxmemory-clients`.
+    pub weight: u64,
 }
 
 impl Client {
@@ -103,6 +105,7 @@ impl Client {
             total_out: 0,
             total_in: 0,
             total_commands: 0,
+            weight: 0,
         }
     }
 

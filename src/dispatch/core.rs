@@ -75,6 +75,8 @@ pub struct Core {
     pub startup_memory: u64,
     /// Unix seconds of the last save, or of the start.
     pub last_save_s: i64,
+    /// Sum of the clients' weights, while `maxmemory-clients` is set.
+    pub clients_weight: u64,
     /// What DEBUG has switched.
     pub debug: DebugSwitches,
 }
@@ -125,6 +127,7 @@ impl Core {
             oom_score_base: None,
             startup_memory: alloc::used_memory(),
             last_save_s: clock.unix_us(0) / 1_000_000,
+            clients_weight: 0,
             debug: DebugSwitches::default(),
             clock,
             config,

@@ -51,7 +51,7 @@ impl Server {
             self.evict();
         }
         self.watch_clients();
-        self.evict_clients();
+        self.core.evict_clients(0);
     }
 
     fn sample_rates(&mut self) {
@@ -84,6 +84,14 @@ impl Server {
         }
     }
 
+    /// Bytes that a client's reply may grow to now.
+    pub fn output_room(&self, client: &Client) -> usize {
+        match hard_limit(client, &self.core.config.client_output_buffer_limit.by_class()) {
+            0 => usize::MAX,
+            hard => (hard as usize).saturating_sub(client.conn.pending_out.load(Ordering::Relaxed)),
+        }
+    }
+
     /// Ends a client at once.
     pub fn end_client(&mut self, id: u64) {
         self.core.end_client(id);
@@ -97,60 +105,28 @@ impl Server {
             return;
         };
         if over_limit(client, now, &limits) {
-            let line = self
-                .core
-                .clients
-                .iter()
-                .find(|c| c.id == id)
-                .map(|c| crate::command::client_info::line(c, &self.core))
-                .unwrap_or_default();
-            tracing::warn!("Client {line} scheduled to be closed ASAP for overcoming of output buffer limits.");
-            self.core.stats.output_limit_disconnections += 1;
-            self.end_client(id);
-        }
-    }
-
-    /// `maxmemory-clients`: ends the clients that use most until the sum is within the limit.
-    pub fn evict_clients(&mut self) {
-        let limit = self.core.config.maxmemory_clients.bytes_of(self.core.config.maxmemory);
-        if limit == 0 {
-            return;
-        }
-        let mut sizes: Vec<(u64, u64)> =
-            self.core.clients.iter().map(|c| (c.memory(), c.id)).collect();
-        let mut sum: u64 = sizes.iter().map(|s| s.0).sum();
-        sizes.sort_unstable();
-        while sum > limit {
-            let Some((size, id)) = sizes.pop() else {
-                return;
-            };
-            let Some(client) = self.core.clients.get_mut(id) else {
-                continue;
-            };
-            if client.is(ClientFlags::NO_EVICT) || client.client_type() == ClientType::Master {
-                continue;
-            }
-            sum -= size;
-            let line = self
-                .core
-                .clients
-                .iter()
-                .find(|c| c.id == id)
-                .map(|c| crate::command::client_info::line(c, &self.core))
-                .unwrap_or_default();
-            tracing::info!("Evicting client: {line}");
-            self.core.stats.evicted_clients += 1;
-            self.end_client(id);
+            self.core.end_over_limit(id);
         }
     }
 }
 
+/// Bytes of output that may wait before a client of this class is ended at once; 0: any number.
+fn hard_limit(client: &Client, limits: &[crate::config::lists::OutputLimit; 3]) -> u64 {
+    class_of(client).map_or(0, |class| limits[class as usize].hard_bytes)
+}
+
+fn class_of(client: &Client) -> Option<ClientClass> {
+    match client.client_type() {
+        ClientType::Replica => Some(ClientClass::Replica),
+        ClientType::Pubsub => Some(ClientClass::PubSub),
+        ClientType::Normal => Some(ClientClass::Normal),
+        ClientType::Master => None,
+    }
+}
+
 fn over_limit(client: &mut Client, now_ms: i64, limits: &[crate::config::lists::OutputLimit; 3]) -> bool {
-    let class = match client.client_type() {
-        ClientType::Replica => ClientClass::Replica,
-        ClientType::Pubsub => ClientClass::PubSub,
-        ClientType::Normal => ClientClass::Normal,
-        ClientType::Master => return false,
+    let Some(class) = class_of(client) else {
+        return false;
     };
     let limit = limits[class as usize];
     let pending = client.conn.pending_out.load(Ordering::Relaxed) as u64;
@@ -171,7 +147,71 @@ impl super::core::Core {
         self.monitors.retain(|m| *m != id);
         self.paused.retain(|p| *p != id);
         if let Some(client) = self.clients.remove(id) {
+            self.clients_weight = self.clients_weight.saturating_sub(client.weight);
             client.conn.close(Close::Now);
+        }
+    }
+
+    /// The client as CLIENT LIST shows it, for the log.
+    fn describe(&self, id: u64) -> String {
+        self.clients.get(id).map(|c| crate::command::client_info::line(c, self)).unwrap_or_default()
+    }
+
+    /// Ends a client whose output is above its limit.
+    pub fn end_over_limit(&mut self, id: u64) {
+        let line = self.describe(id);
+        tracing::warn!("Client {line} scheduled to be closed ASAP for overcoming of output buffer limits.");
+        self.stats.output_limit_disconnections += 1;
+        self.end_client(id);
+    }
+
+    /// Bytes that all clients together may take; 0: any number.
+    fn clients_limit(&self) -> u64 {
+        self.config.maxmemory_clients.bytes_of(self.config.maxmemory)
+    }
+
+    /// Counts a client anew towards `maxmemory-clients`, and ends clients if that exceeds it.
+    pub fn weigh(&mut self, id: u64) {
+        let limit = self.clients_limit();
+        if limit == 0 {
+            return;
+        }
+        if let Some(client) = self.clients.get_mut(id) {
+            let now = client.memory();
+            let before = std::mem::replace(&mut client.weight, now);
+            self.clients_weight = (self.clients_weight + now).saturating_sub(before);
+        }
+        if self.clients_weight > limit {
+            self.evict_clients(0);
+        }
+    }
+
+    /// `maxmemory-clients`: ends the clients that use most until the sum is within the limit.
+    /// `besides` is what the client takes whose command runs: it is not in the list.
+    pub fn evict_clients(&mut self, besides: u64) {
+        let limit = self.clients_limit();
+        if limit == 0 {
+            return;
+        }
+        for id in self.clients.ids() {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.weight = client.memory();
+            }
+        }
+        let mut sizes: Vec<(u64, u64)> = self.clients.iter().map(|c| (c.weight, c.id)).collect();
+        self.clients_weight = sizes.iter().map(|s| s.0).sum();
+        sizes.sort_unstable();
+        while self.clients_weight + besides > limit {
+            let Some((_, id)) = sizes.pop() else {
+                return;
+            };
+            let exempt = |c: &Client| c.is(ClientFlags::NO_EVICT) || c.client_type() == ClientType::Master;
+            if self.clients.get(id).is_none_or(exempt) {
+                continue;
+            }
+            tracing::info!("Evicting client: {}", self.describe(id));
+            self.stats.evicted_clients += 1;
+            self.end_client(id);
         }
     }
 }

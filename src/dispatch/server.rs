@@ -39,6 +39,8 @@ pub enum Turn {
     Yield,
     /// It waits until the pause ends.
     Paused,
+    /// Its output is above the limit: the client is to be ended.
+    OverLimit,
 }
 
 impl Server {
@@ -62,6 +64,8 @@ impl Server {
         let begin_us = self.core.now_us;
         client.active_ms = self.core.now_ms();
         let mut out = std::mem::take(&mut client.out);
+        let room = self.output_room(client);
+        out.set_cap(room);
         let batch = &*waiting.batch;
         let mut turn = Turn::Done;
         while waiting.next < batch.commands.len() && !client.is(ClientFlags::CLOSE_AFTER_REPLY) {
@@ -78,6 +82,10 @@ impl Server {
             self.core.stats.net_in += wire;
             self.execute(client, &mut out, args);
             waiting.next += 1;
+            if out.is_over() || out.len() >= room {
+                turn = Turn::OverLimit;
+                break;
+            }
             if self.core.now_us - begin_us > BATCH_SLICE_US && waiting.next < batch.commands.len() {
                 turn = Turn::Yield;
                 break;
@@ -220,7 +228,7 @@ impl Server {
             core.latency_spike(if fast { "fast-command" } else { "command" }, duration_us);
         }
         let slow = core.config.slowlog_log_slower_than;
-        if slow >= 0 && duration_us >= slow && !command.flags.contains(Flags::SKIP_SLOWLOG) {
+        if slow >= 0 && duration_us >= slow && core.config.slowlog_max_len > 0 && !command.flags.contains(Flags::SKIP_SLOWLOG) {
             self.log_slow(client, args, duration_us);
         }
         if !self.core.monitors.is_empty() && !command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
@@ -271,6 +279,7 @@ impl Server {
                 watcher.out.raw(&line);
                 watcher.flush(None);
             }
+            self.check_output_limit(id);
         }
     }
 

@@ -8,7 +8,7 @@
 use sha1::{Digest as _, Sha1};
 
 use super::Keyspace;
-use crate::value::entry::Entry;
+use crate::value::entry::{Entry, Payload};
 use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::set::Set;
@@ -89,9 +89,12 @@ fn add_value(digest: &mut Digest, entry: &Entry) {
             members.for_each(|member| member.with_bytes(|bytes| digest.xor(bytes)));
         }
         Type::Zset => {
+            let is_packed = matches!(payload, Payload::Packed(_));
             for (member, score) in Zset::view(payload).into_iter().flat_map(|zset| zset.iter()) {
                 let mut one = Digest::default();
                 member.with_bytes(|bytes| one.mix(bytes));
+                // Redis' listpacks keep whole scores as integers, which know no negative zero.
+                let score = if is_packed && score == 0.0 { 0.0 } else { score };
                 one.mix(exact(score).as_bytes());
                 digest.xor(&one.0);
             }
@@ -175,5 +178,21 @@ mod tests {
         };
         assert_eq!(of(&bench, b"s"), "21ffcd2d36aebffca02995acb412bcb827d4c1db");
         assert_eq!(of(&bench, b"i"), "89f7f51b707418f666d5b45e053bd5bbbf82ac2b");
+        bench.say("RPUSH l a b c");
+        bench.say("HSET h a 1 b 2");
+        bench.say("SADD t 1 2 a");
+        assert_eq!(of(&bench, b"l"), "8bf72d812571eea9b927f3c11beb0c4165a6ff89");
+        assert_eq!(of(&bench, b"h"), "6c8f22b3bf510fdcfd6122dd0f908a80e88243bf");
+        assert_eq!(of(&bench, b"t"), "db6fa6d247dc5fcf296628e955a082dc9cd0b645");
+        for (score, digest) in [
+            ("0.1", "285a6e508750d13f749019c7cddbd43bf282cb72"),
+            ("-0.0", "669bd9943b43e6b31f3ab60847ee6a38dd154aba"),
+            ("3.5e-7", "ab74345e8d0b415e9e122019a446be0d7b647fb9"),
+            ("1e17", "70af2b12199c199e3b8261113e3a31ab1dc7490d"),
+        ] {
+            bench.say("DEL z");
+            bench.say(&format!("ZADD z {score} m"));
+            assert_eq!(of(&bench, b"z"), digest, "{score}");
+        }
     }
 }

@@ -26,6 +26,9 @@ const WRITE_PARTS: usize = 64;
 /// A reply buffer that grew beyond this is not kept for the next replies.
 const KEEP_SPARE: usize = 64 * 1024;
 
+/// Pending input of fewer bytes is not worth telling the actor.
+const GROWN_MIN: usize = 64 * 1024;
+
 /// State of the task.
 struct Task<S> {
     socket: S,
@@ -44,6 +47,8 @@ struct Task<S> {
     close: Close,
     /// The peer closed its side, or the socket failed.
     ended: bool,
+    /// Bytes of pending input that the actor was told of.
+    told: usize,
 }
 
 enum Event {
@@ -68,6 +73,7 @@ pub async fn run<S: Socket>(socket: S, conn: Arc<Conn>, actor: Sender<Message>, 
         written: 0,
         close: Close::No,
         ended: false,
+        told: 0,
     };
     while !task.is_over() {
         let event = std::future::poll_fn(|cx| task.poll_event(cx)).await;
@@ -118,6 +124,9 @@ impl<S: Socket> Task<S> {
             self.close = self.close.max(outbox.close);
             outbox.returned.take()
         });
+        if self.close == Close::Now {
+            return;
+        }
         self.flush();
         if let Some(mut batch) = returned {
             batch.clear();
@@ -238,10 +247,22 @@ impl<S: Socket> Task<S> {
         self.actor.send(Message::Batch { id: self.conn.id, slot, batch, fault });
     }
 
-    fn count_query(&self) {
-        let pending = self.parser.pending(&self.batch);
+    /// Tells what the input takes; the actor hears of it each time that it has doubled.
+    fn count_query(&mut self) {
+        if self.parser.filling_capacity() > 0 && self.batch.buf.capacity() > 2 * READ {
+            // Only small parts of this request come here now.
+            self.batch.buf.shrink_to(READ);
+        }
+        let pending = self.parser.pending_len(&self.batch);
         let capacity = self.batch.buf.capacity() + self.parser.filling_capacity();
         self.conn.query_len.store(pending, Ordering::Relaxed);
         self.conn.query_free.store(capacity.saturating_sub(pending), Ordering::Relaxed);
+        if pending < GROWN_MIN {
+            self.told = 0;
+        } else if pending >= self.told.saturating_mul(2) {
+            self.told = pending;
+            let slot = self.conn.slot.load(Ordering::Relaxed);
+            self.actor.send(Message::Grown { id: self.conn.id, slot });
+        }
     }
 }

@@ -47,13 +47,33 @@ pub enum Aggregate {
 }
 
 /// Replies of one client, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Reply {
     chunks: Vec<Chunk>,
+    /// Bytes in `chunks`.
+    chunked: usize,
     buf: Vec<u8>,
     resp3: bool,
     /// First word of every error line written since the last [`Reply::take_errors`].
     errors: Vec<String>,
+    /// Bytes that may wait; what is written beyond is dropped together with all before it.
+    cap: usize,
+    /// The cap was exceeded.
+    over: bool,
+}
+
+impl Default for Reply {
+    fn default() -> Reply {
+        Reply {
+            chunks: Vec::new(),
+            chunked: 0,
+            buf: Vec::new(),
+            resp3: false,
+            errors: Vec::new(),
+            cap: usize::MAX,
+            over: false,
+        }
+    }
 }
 
 impl Reply {
@@ -71,7 +91,27 @@ impl Reply {
 
     /// Bytes waiting.
     pub fn len(&self) -> usize {
-        self.chunks.iter().map(|c| c.bytes().len()).sum::<usize>() + self.buf.len()
+        self.chunked + self.buf.len()
+    }
+
+    /// Sets how many bytes may wait: the output limit of the client. A reply that grows beyond it
+    /// takes no more memory; its client has to be ended.
+    pub fn set_cap(&mut self, cap: usize) {
+        self.cap = cap;
+    }
+
+    /// Whether replies were dropped because of the cap. Long loops look at it to stop early.
+    #[inline]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    #[cold]
+    fn spill(&mut self) {
+        self.over = true;
+        self.chunks.clear();
+        self.chunked = 0;
+        self.buf.clear();
     }
 
     /// Bytes that the present buffer can hold.
@@ -86,6 +126,7 @@ impl Reply {
     /// Takes everything written so far. `spare` becomes the next buffer.
     pub fn take(&mut self, spare: Vec<u8>) -> (Vec<Chunk>, Vec<u8>) {
         debug_assert!(spare.is_empty());
+        self.chunked = 0;
         (std::mem::take(&mut self.chunks), std::mem::replace(&mut self.buf, spare))
     }
 
@@ -116,10 +157,14 @@ impl Reply {
             }
         }
         self.buf.truncate(mark.at);
+        self.chunked = self.chunks.iter().map(|c| c.bytes().len()).sum();
     }
 
     #[inline]
     fn line(&mut self, kind: u8, n: i64) {
+        if self.len() >= self.cap {
+            self.spill();
+        }
         self.buf.push(kind);
         num::write_i64(&mut self.buf, n);
         self.buf.extend_from_slice(b"\r\n");
@@ -202,6 +247,7 @@ impl Reply {
             return self.bulk(&bytes);
         }
         self.line(b'$', bytes.len() as i64);
+        self.chunked += self.buf.len() + bytes.len();
         self.chunks.push(Chunk::Owned(std::mem::take(&mut self.buf)));
         self.chunks.push(Chunk::Shared(bytes));
         self.buf.extend_from_slice(b"\r\n");
@@ -298,6 +344,10 @@ impl Reply {
     /// Puts the header of an aggregate of `len` elements (pairs for maps) at `mark`. Moves the
     /// bytes written since, so use it where the length really is unknown.
     pub fn finish(&mut self, mark: Mark, kind: Aggregate, len: usize) {
+        if self.over {
+            // The mark may be of what was dropped.
+            return;
+        }
         let mut head = Reply { resp3: self.resp3, ..Reply::default() };
         match kind {
             Aggregate::Array => head.array(len),
@@ -306,7 +356,10 @@ impl Reply {
             Aggregate::Push => head.push(len),
         }
         let target = match self.chunks.get_mut(mark.chunks) {
-            Some(Chunk::Owned(chunk)) => chunk,
+            Some(Chunk::Owned(chunk)) => {
+                self.chunked += head.buf.len();
+                chunk
+            }
             _ => &mut self.buf,
         };
         target.splice(mark.at..mark.at, head.buf);
@@ -322,5 +375,44 @@ impl Reply {
         }
         self.simple("HELP");
         self.simple("    Print this help.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_beyond_its_cap_takes_no_memory() {
+        let mut out = Reply::new();
+        out.set_cap(1000);
+        let mark = out.defer();
+        for _ in 0..10_000 {
+            out.bulk(&[b'x'; 90]);
+            assert!(out.len() < 1200);
+        }
+        assert!(out.is_over());
+        out.finish(mark, Aggregate::Array, 10_000);
+        let mut out = Reply::new();
+        out.set_cap(100_000);
+        let big = Arc::new(vec![0; SHARE_MIN]);
+        (0..7).for_each(|_| out.bulk_shared(big.clone()));
+        assert!(out.is_over() && out.len() < 2 * SHARE_MIN);
+    }
+
+    #[test]
+    fn the_length_counts_every_piece() {
+        let mut out = Reply::new();
+        let mark = out.defer();
+        out.bulk_shared(Arc::new(vec![0; SHARE_MIN]));
+        let middle = out.mark();
+        out.bulk(b"abc");
+        out.finish(mark, Aggregate::Array, 2);
+        let pieces = |out: &Reply| out.chunks.iter().map(|c| c.bytes().len()).sum::<usize>() + out.buf.len();
+        assert_eq!(out.len(), pieces(&out));
+        out.truncate(middle);
+        assert_eq!(out.len(), pieces(&out));
+        out.truncate(mark);
+        assert_eq!(out.len(), 0);
     }
 }

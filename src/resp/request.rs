@@ -180,6 +180,11 @@ impl Parser {
         batch.buf.len() - self.start + self.filling.as_ref().map_or(0, Vec::len)
     }
 
+    /// The same as Redis counts it: of a request with a large argument on its way, that argument.
+    pub fn pending_len(&self, batch: &Batch) -> usize {
+        self.filling.as_ref().map_or_else(|| self.pending(batch), Vec::len)
+    }
+
     /// Allocated bytes of a large argument on its way.
     pub fn filling_capacity(&self) -> usize {
         self.filling.as_ref().map_or(0, Vec::capacity)
