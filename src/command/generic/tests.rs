@@ -649,6 +649,8 @@ fn scan_drops_expired_keys_and_refuses_bad_arguments() {
     bench.pass_ms(60);
     assert_eq!(items(&mut bench, "KEYS *"), "stays");
     assert_eq!(bench.server.ks.len(), 11);
+    assert_eq!(scan_all(&mut bench, "TYPE list"), Vec::<String>::new());
+    assert_eq!(bench.server.ks.len(), 11, "what is not asked for is not looked at");
     assert_eq!(scan_all(&mut bench, ""), ["stays"]);
     assert_eq!(bench.server.ks.len(), 1);
     assert_eq!(bench.server.ks.stats.expired, 10);
