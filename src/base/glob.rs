@@ -1,13 +1,27 @@
 //! Glob patterns as Redis matches them (`*`, `?`, `[a-z]`, `[^a]`, `\` escapes), in time linear in pattern × text:
 //! only the last `*` is ever retried, so no pattern can blow up.
 
+/// A pattern with more stars than this that are not its end matches nothing, as in Redis: its time would grow with
+/// pattern × text.
+const MAX_STARS: usize = 1000;
+
 /// Whether `text` matches `pattern`, optionally without regard to ASCII case.
 pub fn matches(pattern: &[u8], text: &[u8], ignore_case: bool) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut retry: Option<(usize, usize)> = None;
+    let mut stars = 0;
     while t < text.len() {
         if pattern.get(p) == Some(&b'*') {
-            p += 1;
+            while pattern.get(p) == Some(&b'*') {
+                p += 1;
+            }
+            if p == pattern.len() {
+                return true;
+            }
+            stars += 1;
+            if stars > MAX_STARS {
+                return false;
+            }
             retry = Some((p, t));
             continue;
         }
@@ -124,5 +138,8 @@ mod tests {
         let pattern = b"a*".repeat(1000);
         let text = vec![b'a'; 999];
         assert!(!matches(&[pattern.as_slice(), b"b"].concat(), &text, false));
+        assert!(matches(&b"*?".repeat(1000), &text[..1].repeat(1000), false));
+        assert!(!matches(&b"*?".repeat(1001), &text[..1].repeat(1001), false));
+        assert!(matches(&b"*".repeat(5000), &text, false));
     }
 }

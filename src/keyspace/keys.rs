@@ -197,7 +197,9 @@ impl<'a> Keys<'a> {
         };
         ks.stats.hits += 1;
         if !self.no_touch {
-            entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            if !self.no_touch {
+                entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            }
         }
         Some(entry)
     }
@@ -258,7 +260,9 @@ impl<'a> Keys<'a> {
         let db = &mut ks.dbs[self.index];
         if let Some(entry) = db.table.get_mut(hash, key, &ks.seed) {
             let (result, empty) = change(entry, &mut ks.scratch, f)?;
-            entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            if !self.no_touch {
+                entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            }
             if empty {
                 self.unlink(key);
                 self.ks.effects.emptied = true;
@@ -416,7 +420,9 @@ impl<'a> Keys<'a> {
         };
         let n = f(old)?;
         entry.set_payload(New::Int(n));
-        entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+        if !self.no_touch {
+            entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+        }
         Ok(n)
     }
 
@@ -490,7 +496,9 @@ impl<'a> Keys<'a> {
             ks.scratch = bytes;
             let result = f(Arc::make_mut(&mut big));
             entry.set_payload(New::Big(big));
-            entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            if !self.no_touch {
+                entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            }
             return result;
         }
         let text = Text::of(entry.payload()).ok_or(Error::WRONG_TYPE);

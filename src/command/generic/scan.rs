@@ -86,9 +86,12 @@ pub(super) fn scan(ctx: &mut Ctx<'_>) -> Outcome {
         let mut items = 0;
         at = table.scan(at, &mut |entry| {
             items += 1;
+            if !options.fits(entry) {
+                return;
+            }
             if entry.expire().is_some_and(|at| now > at) {
                 expired.push(entry.clone());
-            } else if options.fits(entry) {
+            } else {
                 page.element().bulk(entry.key());
             }
         });

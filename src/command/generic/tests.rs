@@ -544,6 +544,8 @@ fn object_tells_encoding_and_clocks() {
         &[
             ("GET t", "$4 text"),
             ("OBJECT IDLETIME t", ":5"),
+            ("APPEND t ing", ":7"),
+            ("OBJECT IDLETIME t", ":5"),
             ("TOUCH t", ":1"),
         ],
     );
@@ -649,6 +651,12 @@ fn scan_drops_expired_keys_and_refuses_bad_arguments() {
     bench.pass_ms(60);
     assert_eq!(items(&mut bench, "KEYS *"), "stays");
     assert_eq!(bench.server.ks.len(), 11);
+    assert_eq!(scan_all(&mut bench, "TYPE list"), Vec::<String>::new());
+    assert_eq!(
+        bench.server.ks.len(),
+        11,
+        "what is not asked for is not looked at"
+    );
     assert_eq!(scan_all(&mut bench, ""), ["stays"]);
     assert_eq!(bench.server.ks.len(), 1);
     assert_eq!(bench.server.ks.stats.expired, 10);
