@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::command::ctx::Ctx;
 use crate::config::Config;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::server::Server;
+use crate::keyspace::effect::Class;
 use crate::net::conn::Conn;
 use crate::resp::reply::Reply;
 use crate::resp::request::{Batch, Parser, Rules};
@@ -56,6 +58,43 @@ impl Bench {
         let words = crate::base::words::split(line.as_bytes()).expect("balanced quotes");
         let reply = String::from_utf8_lossy(&self.run(&words)).into_owned();
         reply.trim_end().replace("\r\n", " ")
+    }
+
+    /// Runs one command without a server around its handler; returns the events that it
+    /// announced, as `name key` in their order (`new` and `keymiss` are left out).
+    pub fn events(&mut self, line: &str) -> String {
+        let words = crate::base::words::split(line.as_bytes()).expect("balanced quotes");
+        let mut wire = format!("*{}\r\n", words.len()).into_bytes();
+        for word in &words {
+            wire.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            wire.extend_from_slice(word);
+            wire.extend_from_slice(b"\r\n");
+        }
+        let mut batch = Batch { buf: wire, ..Batch::default() };
+        let rules = Rules { authenticated: true, max_bulk: 512 << 20, max_query: 1 << 30 };
+        Parser::default().parse(&mut batch, &rules).expect("a well-formed request");
+        let args = batch.args(0);
+        self.server.tick();
+        let server = &mut self.server;
+        let command = server.core.commands.find(&args).ok().expect("a known command");
+        server.ks.effects.begin();
+        server.ks.effects.events.clear();
+        server.ks.effects.wanted = Class::all();
+        let mut ctx = Ctx {
+            args,
+            db: server.ks.at(0),
+            out: &mut Reply::new(),
+            client: &mut self.client,
+            core: &mut server.core,
+            command,
+        };
+        (command.spec.run)(&mut ctx).expect("no error");
+        let events = server.ks.effects.events.drain(..);
+        let events = events.filter(|event| !matches!(event.name, "new" | "keymiss"));
+        let texts: Vec<String> = events
+            .map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key)))
+            .collect();
+        texts.join(", ")
     }
 
     /// Lets `ms` milliseconds pass for expiry.

@@ -36,7 +36,7 @@ fn logged(bench: &mut Bench) -> String {
 /// Runs a test in each form: packed, with expiries, as a table.
 fn in_every_form(test: impl Fn(&mut Bench)) {
     for prepare in [
-        &["DEL h"][..],
+        &[][..],
         &["HSET h x y", "HEXPIRE h 100 FIELDS 1 x", "HDEL h x"],
     ] {
         for entries in [128, 0] {
@@ -526,4 +526,45 @@ fn errors_are_those_of_redis() {
         assert_eq!(b.say(line), want, "{line}");
     }
     assert_eq!(b.say("HGETALL h"), "*2 $1 f $1 v");
+}
+
+#[test]
+fn events_in_the_order_of_redis() {
+    in_every_form(|b| {
+        b.server.ks.active_expire = false;
+        for (line, want) in [
+            ("HSET h a 1 b 2 c 3", "hset h"),
+            ("HSETNX h a 1", ""),
+            ("HEXPIRE h 100 FIELDS 2 a nof", "hexpire h"),
+            ("HEXPIRE h 100 NX FIELDS 1 a", ""),
+            ("HPERSIST h FIELDS 2 a b", "hpersist h"),
+            ("HPERSIST h FIELDS 2 a b", ""),
+            ("HEXPIRE h 0 FIELDS 1 a", "hdel h"),
+            ("HGETEX h EX 100 FIELDS 1 b", "hexpire h"),
+            ("HGETEX h FIELDS 1 b", ""),
+            ("HGETEX h PERSIST FIELDS 1 b", "hpersist h"),
+            ("HGETEX h PERSIST FIELDS 1 b", ""),
+            ("HGETEX h PXAT 1 FIELDS 1 b", "hdel h"),
+            ("HSETEX h EX 100 FIELDS 2 a 1 b 2", "hset h, hexpire h"),
+            ("HSETEX h KEEPTTL FIELDS 1 a 1", "hset h"),
+            ("HSETEX h FNX FIELDS 1 a 1", ""),
+            ("HSETEX h EXAT 1 FIELDS 1 a 6", "hset h, hdel h"),
+            ("HINCRBY h a 1", "hincrby h"),
+            ("HINCRBYFLOAT h a 1", "hincrbyfloat h"),
+            ("HGETDEL h FIELDS 2 b nof", "hdel h"),
+            ("HGETDEL h FIELDS 1 nof", ""),
+            ("HDEL h nof", ""),
+            ("HPEXPIRE h 10 FIELDS 2 a c", "hexpire h"),
+        ] {
+            assert_eq!(b.events(line), want, "{line}");
+        }
+        b.pass_ms(50);
+        assert_eq!(b.events("HSET h a 1"), "hexpired h, hset h");
+        assert_eq!(b.events("HDEL h a c seed"), "hexpired h, hdel h, del h");
+        b.events("HSETEX h PX 10 FIELDS 1 a 1");
+        b.pass_ms(50);
+        assert_eq!(b.events("HDEL h a"), "hexpired h, del h");
+        b.events("HSET h a 1 b 2");
+        assert_eq!(b.events("HGETEX h PX 0 FIELDS 2 a b"), "hdel h, del h");
+    });
 }

@@ -303,3 +303,28 @@ fn errors_are_those_of_redis() {
     }
     assert_eq!(b.say("SMEMBERS st"), "*1 $1 a");
 }
+
+#[test]
+fn events_in_the_order_of_redis() {
+    let mut b = Bench::new();
+    for (line, want) in [
+        ("SADD s a b c d", "sadd s"),
+        ("SADD s a", ""),
+        ("SREM s zz", ""),
+        ("SREM s d", "srem s"),
+        ("SMOVE s d a", "srem s, sadd d"),
+        ("SMOVE s d a", ""),
+        ("SMOVE d d a", ""),
+        ("SPOP s 0", ""),
+        ("SMOVE d e a", "srem d, del d, sadd e"),
+        ("SPOP e", "spop e, del e"),
+        ("SPOP s 1", "spop s"),
+        ("SUNIONSTORE u s", "sunionstore u"),
+        ("SDIFFSTORE u u s", "del u"),
+        ("SINTERSTORE u u s", ""),
+        ("SPOP s 5", "spop s, del s"),
+        ("SPOP s", ""),
+    ] {
+        assert_eq!(b.events(line), want, "{line}");
+    }
+}
