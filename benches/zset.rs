@@ -62,7 +62,10 @@ fn run(members: u64) {
     measure("add, new", members as usize, || {
         let n = next.next().copied().unwrap_or_default();
         let score = score.below(1 << 30) as f64;
-        black_box(set.add(score, &member(u64::from(n)), plain, &limits).is_ok());
+        black_box(
+            set.add(score, &member(u64::from(n)), plain, &limits)
+                .is_ok(),
+        );
     });
     drop(order);
     println!(

@@ -14,13 +14,15 @@
 mod bulk;
 mod iter;
 mod node;
+mod seek;
 #[cfg(test)]
 mod tests;
 
 pub use bulk::Remains;
 pub use iter::{Iter, RevIter};
 
-use node::{At, Back, Edge, Exact, First, Front, Gap, Inner, Kids, LEAF, Last, Seek, Split};
+use node::{Edge, Inner, Kids, LEAF, Split};
+use seek::{At, Back, Exact, First, Front, Gap, Last, Seek};
 use smallvec::smallvec;
 use std::cmp::Ordering;
 use std::fmt;
@@ -185,18 +187,18 @@ impl<T: Item> Tree<T> {
         let mut rank = 0;
         let mut node = match &self.root {
             Root::Small(items) => {
-                let at = node::partition(items, |item| before(item.key()));
+                let at = seek::partition(items, |item| before(item.key()));
                 return node::leaf_weight(&items[..at]);
             }
             Root::Tall(inner) => &**inner,
         };
         loop {
-            let at = node::partition(&node.seps, &mut before);
+            let at = seek::partition(&node.seps, &mut before);
             rank += node::sum(&node.weights[..at]);
             match &node.kids {
                 Kids::Leaves(leaves) => {
-                    node::touch(&leaves[at]);
-                    let at_item = node::partition(&leaves[at], |item| before(item.key()));
+                    seek::touch(&leaves[at]);
+                    let at_item = seek::partition(&leaves[at], |item| before(item.key()));
                     return rank + node::leaf_weight(&leaves[at][..at_item]);
                 }
                 Kids::Inners(inners) => node = &inners[at],

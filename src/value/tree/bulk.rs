@@ -1,6 +1,7 @@
 //! What works on many items at once: building, cutting, joining, freeing.
 
-use super::node::{FANOUT, Gap, Inner, Kids, LEAF, Leaf, Seek, leaf_weight, sum, take_all};
+use super::node::{FANOUT, Inner, Kids, LEAF, Leaf, leaf_weight, sum, take_all};
+use super::seek::{Gap, Seek};
 use super::{Item, Root, Tree};
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;

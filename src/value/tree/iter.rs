@@ -1,7 +1,8 @@
 //! Walks over the items in either direction. A walk keeps the path of nodes above the present leaf, so a step inside a leaf
 //! is a step in a slice.
 
-use super::node::{At, Inner, Kids, Seek};
+use super::node::{Inner, Kids};
+use super::seek::{At, Seek};
 use super::{Item, Root, Tree};
 use smallvec::SmallVec;
 use std::slice;
