@@ -118,8 +118,13 @@ fn get(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn set(ctx: &mut Ctx<'_>) -> Outcome {
     let words: Vec<&[u8]> = ctx.args.from(2).iter().collect();
+    // A call that is out of step may have its password anywhere.
+    let out_of_step = words.len() % 2 != 0 || words.chunks(2).any(|pair| Directive::find(pair[0]).is_none());
     for (at, pair) in words.chunks(2).enumerate() {
-        if Directive::find(pair[0]).is_some_and(|d| d.meta.sensitive) {
+        if out_of_step {
+            ctx.core.redact(2 + at * 2);
+        }
+        if out_of_step || Directive::find(pair[0]).is_some_and(|d| d.meta.sensitive) {
             ctx.core.redact(2 + at * 2 + 1);
         }
     }

@@ -211,6 +211,10 @@ struct Greeting<'a> {
 }
 
 fn read_hello<'a>(ctx: &mut Ctx<'a>) -> Result<Greeting<'a>, Error> {
+    // Before anything can fail: what is wrong with a call is no reason to show its password.
+    if let Some(at) = (1..ctx.args.len()).find(|at| ctx.args.is(*at, "AUTH")) {
+        (at + 1..ctx.args.len()).for_each(|at| ctx.core.redact(at));
+    }
     let mut greeting = Greeting::default();
     let mut rest = ctx.args.cursor(1);
     if !rest.done() {
@@ -224,8 +228,6 @@ fn read_hello<'a>(ctx: &mut Ctx<'a>) -> Result<Greeting<'a>, Error> {
     }
     while !rest.done() {
         if rest.left() >= 3 && rest.word("AUTH") {
-            ctx.core.redact(rest.at());
-            ctx.core.redact(rest.at() + 1);
             greeting.login = Some((rest.next()?, rest.next()?));
         } else if rest.left() >= 2 && rest.word("SETNAME") {
             greeting.name = Some(rest.next()?);

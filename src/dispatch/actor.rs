@@ -26,6 +26,8 @@ use crate::resp::request::{Batch, Fault};
 pub enum Message {
     Connected(Arc<Conn>),
     Batch { id: u64, slot: usize, batch: Box<Batch>, fault: Option<Fault> },
+    /// The peer sends nothing more, while a batch is on its way.
+    Eof { id: u64, slot: usize },
     Closed { id: u64, slot: usize },
     /// The input that waits has doubled.
     Grown { id: u64, slot: usize },
@@ -173,12 +175,21 @@ impl Actor {
             Message::Connected(conn) => self.connect(conn),
             Message::Batch { id, slot, batch, fault } => {
                 self.server.core.stats.reads += 1;
+                // The first batch may have been sent before the client had a place.
+                let clients = &mut self.server.core.clients;
+                let slot = if slot == usize::MAX { clients.slot_of(id).unwrap_or(slot) } else { slot };
                 let waiting = Waiting { batch, next: 0, fault };
                 let Some(waiting) = self.admit(id, waiting) else {
                     return;
                 };
                 if let Some(client) = self.server.core.clients.take(slot, id) {
                     self.drive(slot, client, waiting);
+                }
+            }
+            // Replies that are due still go out; what waits for others is given up, as in Redis.
+            Message::Eof { id, .. } => {
+                if self.server.core.paused.contains(&id) {
+                    self.server.core.end_client(id);
                 }
             }
             Message::Closed { id, .. } => self.server.core.end_client(id),

@@ -92,6 +92,7 @@ impl Server {
             }
         }
         if matches!(turn, Turn::Done)
+            && !client.is(ClientFlags::CLOSE_AFTER_REPLY)
             && let Some(fault) = waiting.fault.take()
         {
             self.refuse(client, &mut out, &fault);
@@ -287,7 +288,11 @@ impl Server {
     fn refuse(&mut self, client: &mut Client, out: &mut Reply, fault: &Fault) {
         match fault {
             Fault::Protocol(text) => {
+                let begin = out.mark();
                 out.error(format!("ERR Protocol error: {text}"));
+                if client.is(ClientFlags::REPLY_OFF) {
+                    out.truncate(begin);
+                }
                 tracing::debug!("Protocol error ({text}) from client: {}", client.conn.addr);
             }
             Fault::CrossProtocol => tracing::warn!(

@@ -177,10 +177,17 @@ impl Listeners {
     }
 }
 
-/// Out of file descriptors, most likely: trying again at once would only burn time.
+/// Out of file descriptors or memory: trying again at once would only burn time. Every other
+/// error is of one connection, whose peer is gone already, and must not hold up those behind it.
 async fn pause_after(error: &io::Error) {
-    tracing::warn!("Accepting client connection: {}", os_text(error));
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    let short_of = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+    if error.raw_os_error().is_some_and(|code| short_of.contains(&code)) {
+        tracing::warn!("Accepting client connection: {}", os_text(error));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    } else {
+        tracing::debug!("Accepting client connection: {}", os_text(error));
+        tokio::task::yield_now().await;
+    }
 }
 
 /// The system's words for an error, as Redis logs them.

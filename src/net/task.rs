@@ -2,7 +2,10 @@
 //! it to the actor, writes what comes back.
 //!
 //! At most one batch is on its way. While the actor works on it (or a client is blocked) the
-//! task reads nothing more, but notices when the peer is gone.
+//! task reads ahead, but only [`AHEAD`] bytes, and notices when the peer is gone.
+//!
+//! A peer that closes its sending side still gets the replies to everything that came before,
+//! and then the connection ends.
 
 use std::io;
 use std::sync::Arc;
@@ -21,8 +24,14 @@ use crate::resp::request::{Batch, Fault, Parser, Rules};
 const READ: usize = 16 * 1024;
 /// Reads in a row before others get their turn.
 const READS_PER_TURN: usize = 4;
+/// Bytes read while a batch is on its way; the rest waits in the kernel, and the peer with it.
+const AHEAD: usize = 1 << 20;
 /// Chunks given to one vectored write.
 const WRITE_PARTS: usize = 64;
+/// Bytes written in a row before others get their turn.
+const WRITE_PER_TURN: usize = 1 << 20;
+/// Spans are 32 bits wide: no request may grow beyond this, whatever the configuration says.
+const QUERY_MAX: usize = 2 << 30;
 /// A reply buffer that grew beyond this is not kept for the next replies.
 const KEEP_SPARE: usize = 64 * 1024;
 
@@ -45,10 +54,14 @@ struct Task<S> {
     writing: std::collections::VecDeque<Chunk>,
     written: usize,
     close: Close,
-    /// The peer closed its side, or the socket failed.
+    /// The peer sends nothing more; what it has sent is still answered.
+    eof: bool,
+    /// The socket failed.
     ended: bool,
     /// Bytes of pending input that the actor was told of.
     told: usize,
+    /// The turn was used up: others come first.
+    tired: bool,
 }
 
 enum Event {
@@ -72,12 +85,17 @@ pub async fn run<S: Socket>(socket: S, conn: Arc<Conn>, actor: Sender<Message>, 
         writing: Default::default(),
         written: 0,
         close: Close::No,
+        eof: false,
         ended: false,
         told: 0,
+        tired: false,
     };
     while !task.is_over() {
         let event = std::future::poll_fn(|cx| task.poll_event(cx)).await;
         task.handle(event);
+        if std::mem::take(&mut task.tired) {
+            tokio::task::yield_now().await;
+        }
     }
     task.conn.with(|outbox| outbox.gone = true);
     task.actor.send(Message::Closed { id: task.conn.id, slot: task.conn.slot.load(Ordering::Relaxed) });
@@ -97,9 +115,7 @@ impl<S: Socket> Task<S> {
         if !self.writing.is_empty() && self.socket.poll_writable(cx).is_ready() {
             return Poll::Ready(Event::Writable);
         }
-        // A large argument that is complete has to be taken before there is room again.
-        let reads = self.close == Close::No && self.fault.is_none() && !self.parser.is_full();
-        if reads && self.socket.poll_readable(cx).is_ready() {
+        if self.wants_input() && self.socket.poll_readable(cx).is_ready() {
             return Poll::Ready(Event::Readable);
         }
         Poll::Pending
@@ -108,9 +124,33 @@ impl<S: Socket> Task<S> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Outbox => self.collect(),
-            Event::Writable => self.flush(),
+            Event::Writable => {
+                self.flush();
+                if self.writing.is_empty() {
+                    self.submit();
+                }
+            }
             Event::Readable => self.receive(),
         }
+    }
+
+    fn wants_input(&self) -> bool {
+        // A large argument that is complete has to be taken before there is room again.
+        self.close == Close::No
+            && self.fault.is_none()
+            && !self.eof
+            && !self.parser.is_full()
+            && (self.may_send() || self.batch.buf.len() < AHEAD)
+    }
+
+    /// Whether a batch can go to the actor now. Those who have not logged in must read the
+    /// replies first, so that they cannot pile up.
+    fn may_send(&self) -> bool {
+        self.idle.is_some() && (self.writing.is_empty() || self.conn.authenticated.load(Ordering::Acquire))
+    }
+
+    fn query_limit(&self) -> usize {
+        self.settings.client_query_buffer_limit().min(QUERY_MAX)
     }
 
     /// Takes what the actor has put into the outbox, and writes.
@@ -136,9 +176,14 @@ impl<S: Socket> Task<S> {
     }
 
     fn flush(&mut self) {
+        let mut left = WRITE_PER_TURN;
         while !self.writing.is_empty() {
+            if left == 0 {
+                self.tired = true;
+                return;
+            }
             match self.write_some() {
-                Ok(()) => {}
+                Ok(n) => left = left.saturating_sub(n),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
@@ -149,7 +194,8 @@ impl<S: Socket> Task<S> {
         }
     }
 
-    fn write_some(&mut self) -> io::Result<()> {
+    /// One write; returns the number of bytes.
+    fn write_some(&mut self) -> io::Result<usize> {
         let mut parts = [io::IoSlice::new(&[]); WRITE_PARTS];
         let mut used = 0;
         for (part, chunk) in parts.iter_mut().zip(&self.writing) {
@@ -157,7 +203,8 @@ impl<S: Socket> Task<S> {
             *part = io::IoSlice::new(&chunk.bytes()[skip..]);
             used += 1;
         }
-        let mut n = self.socket.write(&parts[..used])?;
+        let written = self.socket.write(&parts[..used])?;
+        let mut n = written;
         self.conn.pending_out.fetch_sub(n, Ordering::Relaxed);
         while let Some(first) = self.writing.front() {
             let left = first.bytes().len() - self.written;
@@ -172,7 +219,7 @@ impl<S: Socket> Task<S> {
                 self.keep_spare(buf);
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     fn keep_spare(&self, mut buf: Vec<u8>) {
@@ -182,32 +229,30 @@ impl<S: Socket> Task<S> {
         }
     }
 
-    /// Reads, parses, and sends a batch if there is one. While a batch is on its way, reads only
-    /// up to a limit, so that the peer's end is noticed.
+    /// Reads, parses, and sends a batch if there is one.
     fn receive(&mut self) {
+        self.tired = true;
         for _ in 0..READS_PER_TURN {
-            // To read nothing would look like the peer's end.
-            if self.parser.is_full() {
+            if !self.wants_input() {
                 break;
             }
-            let limit = self.settings.client_query_buffer_limit();
-            let on_its_way = self.idle.is_none();
-            let room = if on_its_way && self.batch.buf.len() >= READ { 1 } else { READ };
-            if self.parser.pending(&self.batch) > limit {
+            if self.parser.pending(&self.batch) > self.query_limit() {
                 self.fault = Some(Fault::QueryBuffer);
                 break;
             }
-            let (target, wanted) = self.parser.target(&mut self.batch, room);
-            target.reserve(wanted.min(1 << 20));
-            let wanted = wanted.min(target.capacity() - target.len());
+            let (target, wanted) = self.parser.target(&mut self.batch, READ);
             match self.socket.read(target, wanted) {
-                Ok(0) => {
-                    self.ended = true;
-                    return;
+                Ok(n) => {
+                    self.eof = n == 0;
+                    if n < wanted {
+                        self.tired = false;
+                        break;
+                    }
                 }
-                Ok(n) if n < wanted => break,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.tired = false;
+                    break;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => {
                     self.ended = true;
@@ -216,17 +261,21 @@ impl<S: Socket> Task<S> {
             }
         }
         self.submit();
+        if self.eof && self.idle.is_none() {
+            let slot = self.conn.slot.load(Ordering::Relaxed);
+            self.actor.send(Message::Eof { id: self.conn.id, slot });
+        }
     }
 
     /// Parses what is there and sends it, if no batch is on its way.
     fn submit(&mut self) {
-        if self.idle.is_none() || self.close != Close::No {
+        if !self.may_send() || self.close != Close::No {
             return self.count_query();
         }
         let rules = Rules {
             authenticated: self.conn.authenticated.load(Ordering::Acquire),
             max_bulk: i64::try_from(self.settings.proto_max_bulk_len()).unwrap_or(i64::MAX),
-            max_query: self.settings.client_query_buffer_limit(),
+            max_query: self.query_limit(),
         };
         if self.fault.is_none()
             && let Err(fault) = self.parser.parse(&mut self.batch, &rules)
@@ -234,6 +283,10 @@ impl<S: Socket> Task<S> {
             self.fault = Some(fault);
         }
         if self.batch.is_empty() && self.fault.is_none() {
+            self.parser.compact(&mut self.batch);
+            if self.eof {
+                self.close = self.close.max(Close::AfterFlush);
+            }
             return self.count_query();
         }
         let Some(mut next) = self.idle.take() else {

@@ -20,6 +20,13 @@ pub const BIG_MIN: usize = 32 * 1024;
 pub const INLINE_LIMIT: usize = 64 * 1024;
 /// Most arguments of one request; Redis takes as many as a 32-bit count.
 const MAX_ARGS: i64 = i32::MAX as i64;
+/// Commands of one batch; what follows waits for the next. Inline commands of one letter take
+/// forty times their size in memory.
+const MAX_COMMANDS: usize = 4096;
+/// A large argument gets this much room, and then as much again as has come.
+const BIG_STEP: usize = 256 * 1024;
+/// Empty requests are dropped from the buffer when there are this many bytes of them.
+const COMPACT_MIN: usize = 4096;
 /// Limits before authentication.
 const UNAUTH_ARGS: i64 = 10;
 const UNAUTH_BULK: i64 = 16 * 1024;
@@ -156,14 +163,23 @@ enum Step {
 }
 
 impl Parser {
-    /// The buffer to read into next, with how many bytes are wanted at most.
+    /// The buffer to read into next and how many bytes it may take, at most `room` or what a
+    /// large argument wants. The room is there: for a large argument it grows with what has come,
+    /// because its length is only a promise of the client.
     pub fn target<'a>(&'a mut self, batch: &'a mut Batch, room: usize) -> (&'a mut Vec<u8>, usize) {
         match (&mut self.filling, self.bulk) {
             (Some(big), Some(len)) => {
                 let wanted = len + 2 - big.len();
-                (big, wanted)
+                if big.capacity() - big.len() < wanted.min(room) {
+                    big.reserve_exact(wanted.min(big.len().max(BIG_STEP)));
+                }
+                let free = big.capacity() - big.len();
+                (big, wanted.min(free))
             }
-            _ => (&mut batch.buf, room),
+            _ => {
+                batch.buf.reserve(room);
+                (&mut batch.buf, room)
+            }
         }
     }
 
@@ -197,7 +213,7 @@ impl Parser {
     pub fn parse(&mut self, batch: &mut Batch, rules: &Rules) -> Result<(), Fault> {
         while self.pos < batch.buf.len() || self.filling.is_some() {
             // The command may be AUTH, which lifts the limits for what follows.
-            if !rules.authenticated && !batch.commands.is_empty() {
+            if !rules.authenticated && !batch.commands.is_empty() || batch.commands.len() >= MAX_COMMANDS {
                 break;
             }
             match self.step(batch, rules)? {
@@ -207,7 +223,7 @@ impl Parser {
                     batch.commands.push(Command {
                         first: self.first as u32,
                         count: (batch.spans.len() - self.first) as u32,
-                        wire: (self.pos - self.start + self.big_wire) as u32,
+                        wire: u32::try_from(self.pos - self.start + self.big_wire).unwrap_or(u32::MAX),
                     });
                     self.begin(batch);
                 }
@@ -234,6 +250,21 @@ impl Parser {
         self.pos -= self.start;
         self.start = 0;
         self.first = 0;
+    }
+
+    /// Drops the empty requests before the unfinished command, which no batch carries away. Only
+    /// while there is no complete command.
+    pub fn compact(&mut self, batch: &mut Batch) {
+        debug_assert!(batch.commands.is_empty() && self.first == 0);
+        if self.start < COMPACT_MIN && self.start < batch.buf.len() {
+            return;
+        }
+        batch.buf.drain(..self.start);
+        for span in batch.spans.iter_mut().filter(|s| s.len != BIG) {
+            span.at -= self.start as u32;
+        }
+        self.pos -= self.start;
+        self.start = 0;
     }
 
     fn begin(&mut self, batch: &Batch) {
@@ -297,7 +328,7 @@ impl Parser {
         let have = batch.buf.len() - self.pos;
         if have < len + 2 {
             if len >= BIG_MIN {
-                let mut big = Vec::with_capacity(len + 2);
+                let mut big = Vec::with_capacity((len + 2).min(BIG_STEP.max(2 * have)));
                 big.extend_from_slice(&batch.buf[self.pos..]);
                 batch.buf.truncate(self.pos);
                 self.filling = Some(big);
@@ -406,4 +437,102 @@ fn protocol<T>(text: impl Into<String>) -> Result<T, Fault> {
 
 fn printable(byte: u8) -> char {
     if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: Rules = Rules { authenticated: true, max_bulk: 512 << 20, max_query: 1 << 30 };
+
+    fn feed(parser: &mut Parser, batch: &mut Batch, mut bytes: &[u8], rules: &Rules) -> Result<(), Fault> {
+        while !bytes.is_empty() {
+            let (target, wanted) = parser.target(batch, 16 * 1024);
+            let n = wanted.min(bytes.len());
+            target.extend_from_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+            parser.parse(batch, rules)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn empty_requests_do_not_pile_up() {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        for _ in 0..1000 {
+            feed(&mut parser, &mut batch, &b"\r\n*0\r\n*-1\r\n".repeat(500), &RULES).unwrap();
+            parser.compact(&mut batch);
+        }
+        assert!(batch.buf.len() < COMPACT_MIN && batch.buf.capacity() < 1 << 16);
+        feed(&mut parser, &mut batch, b"*2\r\n$4\r\nECHO\r\n$1\r\n", &RULES).unwrap();
+        parser.compact(&mut batch);
+        feed(&mut parser, &mut batch, b"x\r\n", &RULES).unwrap();
+        assert_eq!(batch.args(0).iter().collect::<Vec<_>>(), [b"ECHO".as_slice(), b"x"]);
+    }
+
+    #[test]
+    fn compaction_moves_the_arguments_of_an_unfinished_command() {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        let mut bytes = b"\r\n".repeat(COMPACT_MIN);
+        bytes.extend_from_slice(b"*2\r\n$4\r\nECHO\r\n$1");
+        feed(&mut parser, &mut batch, &bytes, &RULES).unwrap();
+        parser.compact(&mut batch);
+        assert!(batch.buf.len() < 100);
+        feed(&mut parser, &mut batch, b"\r\ny\r\nPING\r\n", &RULES).unwrap();
+        assert_eq!(batch.args(0).iter().collect::<Vec<_>>(), [b"ECHO".as_slice(), b"y"]);
+        assert_eq!(batch.args(1).iter().collect::<Vec<_>>(), [b"PING".as_slice()]);
+    }
+
+    #[test]
+    fn a_promised_length_reserves_nothing() {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        feed(&mut parser, &mut batch, b"*2\r\n$4\r\nECHO\r\n$536870912\r\nabc", &RULES).unwrap();
+        assert!(parser.filling_capacity() <= BIG_STEP);
+        let piece = vec![b'x'; 3 << 20];
+        feed(&mut parser, &mut batch, &piece, &RULES).unwrap();
+        assert!((3 << 20..=8 << 20).contains(&parser.filling_capacity()));
+    }
+
+    #[test]
+    fn a_large_argument_has_no_spare_room_in_the_end() {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        let len = 5_000_000;
+        let mut bytes = format!("*1\r\n${len}\r\n").into_bytes();
+        bytes.extend(std::iter::repeat_n(b'x', len));
+        bytes.extend_from_slice(b"\r\n*1\r\n$4\r\nPING\r\n");
+        feed(&mut parser, &mut batch, &bytes, &RULES).unwrap();
+        assert_eq!(batch.commands.len(), 2);
+        assert_eq!(batch.args(0).get(0).len(), len);
+        assert!(batch.big[0].capacity() <= len + 2);
+        assert_eq!(batch.args(1).get(0), b"PING");
+    }
+
+    #[test]
+    fn a_batch_has_a_limited_number_of_commands() {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        let bytes = b"a\n".repeat(3 * MAX_COMMANDS + 7);
+        batch.buf.extend_from_slice(&bytes);
+        let mut counts = Vec::new();
+        loop {
+            parser.parse(&mut batch, &RULES).unwrap();
+            if batch.is_empty() {
+                break;
+            }
+            counts.push(batch.commands.len());
+            let mut next = Batch::default();
+            parser.carry(&mut batch, &mut next);
+            batch = next;
+        }
+        assert_eq!(counts, [MAX_COMMANDS, MAX_COMMANDS, MAX_COMMANDS, 7]);
+    }
+
+    #[test]
+    fn limits_before_login() {
+        let rules = Rules { authenticated: false, ..RULES };
+        let fault = |bytes: &[u8]| feed(&mut Parser::default(), &mut Batch::default(), bytes, &rules);
+        assert_eq!(fault(b"*11\r\n"), protocol("unauthenticated multibulk length"));
+        assert_eq!(fault(b"*1\r\n$16385\r\n"), protocol("unauthenticated bulk length"));
+        assert_eq!(fault(b"*10\r\n$16384\r\n"), Ok(()));
+        assert_eq!(fault(b"*1\r\n:1\r\n"), protocol("expected '$', got ':'"));
+    }
 }
