@@ -8,6 +8,7 @@ pub use memory::Memory;
 
 use std::fmt::{Display, Write};
 
+use crate::base::alloc;
 use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::spec::{Group, Spec, cats, flags};
@@ -48,9 +49,15 @@ pub struct Source<'a> {
     pub ks: &'a Keyspace,
     /// The client that asks: it is out of its place in the list.
     pub client: Option<&'a Client>,
+    /// Bytes in use before the answer took any.
+    pub used: u64,
 }
 
 impl<'a> Source<'a> {
+    pub fn new(core: &'a Core, ks: &'a Keyspace, client: Option<&'a Client>) -> Source<'a> {
+        Source { core, ks, client, used: alloc::used_memory() }
+    }
+
     /// All clients, in no order.
     fn clients(&self) -> impl Iterator<Item = &'a Client> {
         self.core.clients.iter().chain(self.client)
@@ -153,12 +160,12 @@ fn text(source: &Source<'_>, wanted: impl Fn(&Section) -> bool) -> String {
 
 /// Everything, for crash reports.
 pub fn everything(core: &Core, ks: &Keyspace) -> String {
-    text(&Source { core, ks, client: None }, |section| section.shown != Shown::Named)
+    text(&Source::new(core, ks, None), |section| section.shown != Shown::Named)
 }
 
 fn info(ctx: &mut Ctx<'_>) -> Outcome {
     let args = ctx.args.from(1);
-    let source = Source { core: ctx.core, ks: ctx.db.ks, client: Some(ctx.client) };
+    let source = Source::new(ctx.core, ctx.db.ks, Some(ctx.client));
     let text = text(&source, |section| is_wanted(section, &args));
     ctx.out.verbatim("txt", text.as_bytes());
     Ok(())

@@ -155,7 +155,7 @@ fn malloc_stats(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 fn figures(ctx: &Ctx<'_>) -> Memory {
-    Memory::take(&Source { core: ctx.core, ks: ctx.db.ks, client: Some(ctx.client) })
+    Memory::take(&Source::new(ctx.core, ctx.db.ks, Some(ctx.client)))
 }
 
 /// A value of MEMORY STATS.

@@ -54,6 +54,10 @@ pub struct Waiting {
     pub fault: Option<Fault>,
 }
 
+/// Input or output up to this does not count as memory of its client, nor towards a smaller limit:
+/// it is there for a moment only. Redis has fixed buffers of this size.
+pub const SMALL_IO: usize = 16 * 1024;
+
 /// One client.
 pub struct Client {
     pub id: u64,
@@ -151,13 +155,14 @@ impl Client {
     /// Bytes that this client costs: buffers of input and output and its own state.
     pub fn memory(&self) -> u64 {
         let conn = &self.conn;
-        let waiting = self.waiting.as_ref().map_or(0, |w| w.batch.capacity());
+        // The room of a small batch is counted with the buffers of the connection.
+        let waiting = self.waiting.as_ref().map_or(0, |w| w.batch.content().saturating_sub(SMALL_IO));
         let sizes = [
             size_of::<Client>() + size_of::<Conn>(),
             conn.query_len.load(Ordering::Relaxed),
             conn.query_free.load(Ordering::Relaxed),
-            conn.pending_out.load(Ordering::Relaxed),
-            self.out.len(),
+            // Small replies are on their way out.
+            (conn.pending_out.load(Ordering::Relaxed) + self.out.len()).saturating_sub(SMALL_IO),
             waiting,
             self.name.len() + self.lib_name.len() + self.lib_ver.len(),
         ];

@@ -1,6 +1,6 @@
 //! What happens between commands: expiry, statistics, idle clients, output limits.
 
-use super::client::{Client, ClientFlags, ClientType};
+use super::client::{Client, ClientFlags, ClientType, SMALL_IO};
 use super::server::Server;
 use crate::base::alloc;
 use crate::config::ClientClass;
@@ -88,7 +88,10 @@ impl Server {
     pub fn output_room(&self, client: &Client) -> usize {
         match hard_limit(client, &self.core.config.client_output_buffer_limit.by_class()) {
             0 => usize::MAX,
-            hard => (hard as usize).saturating_sub(client.conn.pending_out.load(Ordering::Relaxed)),
+            hard => {
+                let pending = client.conn.pending_out.load(Ordering::Relaxed);
+                (hard as usize).max(SMALL_IO).saturating_sub(pending)
+            }
         }
     }
 
@@ -130,7 +133,7 @@ fn over_limit(client: &mut Client, now_ms: i64, limits: &[crate::config::lists::
     };
     let limit = limits[class as usize];
     let pending = client.conn.pending_out.load(Ordering::Relaxed) as u64;
-    if limit.hard_bytes > 0 && pending >= limit.hard_bytes {
+    if limit.hard_bytes > 0 && pending >= limit.hard_bytes.max(SMALL_IO as u64) {
         return true;
     }
     if limit.soft_bytes == 0 || pending < limit.soft_bytes {

@@ -1,5 +1,7 @@
 //! Running commands: the keyspace and everything beside it, in the hands of one thread.
 
+use std::time::Duration;
+
 use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
 use super::crash;
@@ -24,6 +26,8 @@ use crate::resp::request::Fault;
 const BATCH_SLICE_US: i64 = 2_000;
 /// Eviction hands back after this long, in µs; the next command goes on with it.
 const EVICTION_SLICE_US: i64 = 500;
+/// Eviction waits this long for a large value to be freed before it looks for another victim.
+const REAPER_WAIT: Duration = Duration::from_micros(300);
 
 /// Data and state of the server.
 pub struct Server {
@@ -330,6 +334,10 @@ impl Server {
                 break;
             }
             freed_any = true;
+            if self.ks.reaper.pending() > 0 {
+                // Large values are freed on another thread; without their memory too much would go.
+                self.ks.reaper.wait_at_most(REAPER_WAIT);
+            }
             if self.core.clock.mono_us() - begin > EVICTION_SLICE_US {
                 break;
             }

@@ -19,6 +19,11 @@ impl Policy {
         matches!(self, Policy::AllKeysLfu | Policy::VolatileLfu)
     }
 
+    /// Whether victims are chosen by their access clock.
+    pub fn uses_clock(self) -> bool {
+        self.is_lfu() || matches!(self, Policy::AllKeysLru | Policy::VolatileLru)
+    }
+
     fn volatile_only(self) -> bool {
         matches!(
             self,

@@ -10,7 +10,7 @@ use super::fields;
 use crate::base::num;
 use crate::command::error::Error;
 use crate::resp::reply::Reply;
-use crate::value::entry::{BigRef, Blob, Entry, Head, New, Payload};
+use crate::value::entry::{BigRef, Blob, Entry, Head, INLINE_MAX, New, Payload};
 use crate::value::{Collection, Limits, Stored, Type};
 
 /// What happens to the expiry of a key that is written.
@@ -488,6 +488,10 @@ impl<'a> Keys<'a> {
         let Some(entry) = ks.dbs[self.index].table.get_mut(hash, key, &ks.seed) else {
             let result = f(&mut bytes);
             if result.is_ok() {
+                // A string that has just been made may well stay as it is: no room to grow.
+                if bytes.len() > INLINE_MAX {
+                    bytes.shrink_to_fit();
+                }
                 self.store_raw(key, bytes);
             }
             return result;

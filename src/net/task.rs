@@ -70,6 +70,15 @@ enum Event {
     Writable,
 }
 
+/// Makes room for `wanted` more bytes: for at most 1 MiB or as much as there is already, so that a
+/// length that was announced costs nothing before it comes, and never for more than wanted.
+fn make_room(target: &mut Vec<u8>, wanted: usize) {
+    const STEP: usize = 1 << 20;
+    if target.capacity() - target.len() < wanted.min(READ) {
+        target.reserve_exact(wanted.min(target.len().max(STEP)));
+    }
+}
+
 /// Runs a connection until it ends.
 pub async fn run<S: Socket>(socket: S, conn: Arc<Conn>, actor: Sender<Message>, settings: Arc<SharedSettings>) {
     actor.send(Message::Connected(conn.clone()));
@@ -241,6 +250,8 @@ impl<S: Socket> Task<S> {
                 break;
             }
             let (target, wanted) = self.parser.target(&mut self.batch, READ);
+            make_room(target, wanted);
+            let wanted = wanted.min(target.capacity() - target.len());
             match self.socket.read(target, wanted) {
                 Ok(n) => {
                     self.eof = n == 0;
@@ -259,6 +270,9 @@ impl<S: Socket> Task<S> {
                     return;
                 }
             }
+        }
+        if self.parser.pending(&self.batch) > self.settings.client_query_buffer_limit() {
+            self.fault = Some(Fault::QueryBuffer);
         }
         self.submit();
         if self.eof && self.idle.is_none() {

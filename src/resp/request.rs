@@ -98,6 +98,11 @@ impl Batch {
         self.commands.is_empty()
     }
 
+    /// Bytes of the requests.
+    pub fn content(&self) -> usize {
+        self.buf.len() + self.big.iter().map(|b| b.len()).sum::<usize>()
+    }
+
     /// Bytes allocated.
     pub fn capacity(&self) -> usize {
         self.buf.capacity()

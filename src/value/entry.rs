@@ -166,6 +166,12 @@ impl<'a> BigRef<'a> {
         unsafe { &*self.raw }
     }
 
+    /// Bytes of the buffer, used or not.
+    pub fn capacity(&self) -> usize {
+        // SAFETY: as in bytes().
+        unsafe { (*self.raw).capacity() }
+    }
+
     /// Another owner of the buffer, for replies that do not copy it.
     pub fn to_arc(&self) -> Arc<Vec<u8>> {
         // SAFETY: raw came from Arc::into_raw; the count is raised for the new owner.

@@ -10,7 +10,7 @@ const SHARED_HEAD: usize = 16;
 /// looked at (0: all).
 pub fn of_entry(entry: &Entry, samples: usize) -> usize {
     let beyond = match entry.payload() {
-        Payload::Big(big) => SHARED_HEAD + size_of::<Vec<u8>>() + size_class(big.bytes().len()),
+        Payload::Big(big) => SHARED_HEAD + size_of::<Vec<u8>>() + size_class(big.capacity()),
         Payload::Obj(obj) => SHARED_HEAD + of_object(obj, samples),
         Payload::None | Payload::Int(_) | Payload::Str(_) | Payload::Raw(_) | Payload::Packed(_) => 0,
     };

@@ -63,8 +63,11 @@ pub(super) fn idletime(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// `OBJECT REFCOUNT key`
 pub(super) fn refcount(ctx: &mut Ctx<'_>) -> Outcome {
+    // With access clocks that decide about eviction, every key needs an object of its own.
+    let policy = ctx.core.config.maxmemory_policy;
+    let own = ctx.core.config.maxmemory > 0 && policy.uses_clock();
     let count = target(ctx).map(|entry| match entry.payload() {
-        Payload::Int(n) if SHARED_INTS.contains(&n) => SHARED,
+        Payload::Int(n) if SHARED_INTS.contains(&n) && !own => SHARED,
         _ => 1,
     });
     match count {

@@ -29,7 +29,7 @@ impl Memory {
         // The allocator's figures are those of the last epoch.
         let fresh = epoch::advance().is_ok();
         let figure = |read: tikv_jemalloc_ctl::Result<usize>| read.ok().filter(|_| fresh).unwrap_or(0) as u64;
-        let used = alloc::used_memory();
+        let used = source.used;
         let clients: u64 = source.clients().map(|c| c.memory()).sum();
         let tables: u64 = ks.dbs.iter().map(|db| db.table.memory() as u64).sum();
         Memory {
