@@ -505,11 +505,17 @@ impl<'a> Keys<'a> {
             }
             return result;
         }
+        let clock = entry.clock();
         let text = Text::of(entry.payload()).ok_or(Error::WRONG_TYPE);
         bytes.extend_from_slice(&text?);
         let result = f(&mut bytes);
         if result.is_ok() {
             self.store_raw(key, bytes);
+            if self.no_touch
+                && let Some(entry) = self.db().table.get(hash, key)
+            {
+                entry.set_clock(clock);
+            }
         } else {
             self.ks.scratch = bytes;
         }
