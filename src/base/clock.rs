@@ -46,7 +46,6 @@ impl Clock {
     }
 
     /// Makes wall time run ahead, for tests of expiry.
-    #[cfg(test)]
     pub fn skip_ms(&mut self, ms: i64) {
         self.wall_us += ms * 1000;
     }

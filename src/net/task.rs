@@ -26,6 +26,8 @@ const READ: usize = 16 * 1024;
 const READS_PER_TURN: usize = 4;
 /// Bytes read while a batch is on its way; the rest waits in the kernel, and the peer with it.
 const AHEAD: usize = 1 << 20;
+/// The same for those who have not logged in.
+const AHEAD_STRANGER: usize = READ;
 /// Chunks given to one vectored write.
 const WRITE_PARTS: usize = 64;
 /// Bytes written in a row before others get their turn.
@@ -149,7 +151,11 @@ impl<S: Socket> Task<S> {
             && self.fault.is_none()
             && !self.eof
             && !self.parser.is_full()
-            && (self.may_send() || self.batch.buf.len() < AHEAD)
+            && (self.may_send() || self.batch.buf.len() < self.ahead())
+    }
+
+    fn ahead(&self) -> usize {
+        if self.conn.authenticated.load(Ordering::Acquire) { AHEAD } else { AHEAD_STRANGER }
     }
 
     /// Whether a batch can go to the actor now. Those who have not logged in must read the
