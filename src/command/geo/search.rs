@@ -251,7 +251,13 @@ impl Request {
         };
         let area = Area { center, shape };
         let enough = if self.any { self.count } else { usize::MAX };
-        for (min, max) in area.score_ranges() {
+        let mut ranges = area.score_ranges();
+        // The center's own range comes first: what is there is near, and enough if any will do.
+        let own = center.bits() as f64;
+        if let Some(at) = ranges.iter().position(|range| own < range.1) {
+            ranges[..=at].rotate_right(1);
+        }
+        for (min, max) in ranges {
             let scores = ScoreRange {
                 min,
                 max,

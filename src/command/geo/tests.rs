@@ -198,3 +198,13 @@ fn areas_cross_the_antimeridian_and_the_poles() {
         ],
     );
 }
+
+#[test]
+fn any_points_are_those_around_the_center_first() {
+    let mut bench = Bench::new();
+    bench.say("GEOADD g 45 65 here -135 85.05 beyond");
+    let all = "GEORADIUSBYMEMBER g here 5009431 m";
+    assert_eq!(bench.say(all), "*2 $4 here $6 beyond");
+    let one = format!("{all} COUNT 1 ANY");
+    assert_eq!(bench.say(&one), "*1 $4 here");
+}
