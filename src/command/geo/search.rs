@@ -1,6 +1,7 @@
 //! Points near a point: GEOSEARCH, GEOSEARCHSTORE, and the older GEORADIUS family.
 
 use super::{find, point, unit, write_distance};
+use crate::base::num;
 use crate::command::args::{Args, Cursor};
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
@@ -64,7 +65,7 @@ struct Hit<'a> {
 
 fn radius(rest: &mut Cursor<'_>) -> Result<(f64, f64), Error> {
     let radius = rest.next()?;
-    let radius = crate::base::num::parse_f64(radius).ok_or("ERR need numeric radius")?;
+    let radius = num::parse_f64(radius).ok_or("ERR need numeric radius")?;
     if radius < 0.0 {
         return Err("ERR radius cannot be negative".into());
     }
@@ -72,8 +73,8 @@ fn radius(rest: &mut Cursor<'_>) -> Result<(f64, f64), Error> {
 }
 
 fn sides(rest: &mut Cursor<'_>) -> Result<(f64, f64, f64), Error> {
-    let width = crate::base::num::parse_f64(rest.next()?).ok_or("ERR need numeric width")?;
-    let height = crate::base::num::parse_f64(rest.next()?).ok_or("ERR need numeric height")?;
+    let width = num::parse_f64(rest.next()?).ok_or("ERR need numeric width")?;
+    let height = num::parse_f64(rest.next()?).ok_or("ERR need numeric height")?;
     if width < 0.0 || height < 0.0 {
         return Err("ERR height or width cannot be negative".into());
     }

@@ -1,10 +1,12 @@
 //! Taking members from either end: ZPOPMIN, ZPOPMAX, ZMPOP.
 
 use super::{Shape, write_member};
+use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::keyspace::effect::Class;
 use crate::resp::reply::Reply;
+use crate::value::packed::Elem;
 use crate::value::zset::Zset;
 
 /// Which end.
@@ -38,7 +40,7 @@ fn pop(
     end: End,
     count: usize,
     begin: impl FnOnce(&mut Reply, usize),
-    write: impl Fn(&mut Reply, crate::value::packed::Elem<'_>, f64),
+    write: impl Fn(&mut Reply, Elem<'_>, f64),
 ) -> Result<usize, Error> {
     let out = &mut *ctx.out;
     let popped = ctx.db.modify::<Zset, _>(key, |set| {
@@ -105,10 +107,7 @@ fn pop_key(ctx: &mut Ctx<'_>, end: End) -> Outcome {
 }
 
 /// Reads `numkeys`, as many keys, the end, and `COUNT`, from argument `at` on.
-fn read_mpop<'a>(
-    ctx: &Ctx<'a>,
-    at: usize,
-) -> Result<(crate::command::args::Args<'a>, End, usize), Error> {
+fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(Args<'a>, End, usize), Error> {
     const NUMKEYS: Error = Error::new("ERR numkeys should be greater than 0");
     const COUNT: Error = Error::new("ERR count should be greater than 0");
     let args = ctx.args;

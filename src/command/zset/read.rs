@@ -1,14 +1,12 @@
 //! Looking at members: ZCARD, ZSCORE, ZMSCORE, ZRANK, ZREVRANK, ZRANDMEMBER, ZSCAN.
 
 use super::{Shape, write_member};
-use crate::base::rng::Rng;
+use crate::base::num;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::element_scan;
 use crate::command::error::Error;
+use crate::command::set::{MAX_REPEATS, random_count, random_source};
 use crate::value::zset::Zset;
-
-/// Members that a negative count of ZRANDMEMBER may ask for: their reply has to fit into memory.
-const MAX_REPEATS: u64 = 1 << 26;
 
 pub(super) fn zcard(ctx: &mut Ctx<'_>) -> Outcome {
     let set = ctx.db.read_as::<Zset>(&ctx.args[1])?;
@@ -75,7 +73,7 @@ fn rank(ctx: &mut Ctx<'_>, rev: bool) -> Outcome {
 
 pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Outcome {
     let args = ctx.args;
-    let mut rng = Rng::new(ctx.db.ks.rng.next_u64());
+    let mut rng = random_source(ctx);
     if args.len() == 2 {
         let set = ctx.db.read_as::<Zset>(&args[1])?;
         match set.and_then(|set| set.random(&mut rng)) {
@@ -84,17 +82,12 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Outcome {
         }
         return Ok(());
     }
-    let count = args.int(2)?;
-    if count == i64::MIN {
-        return Err(Error::new(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
+    let (count, repeat) = random_count(ctx, 2)?;
     if args.len() > 4 || args.len() == 4 && !args.is(3, "WITHSCORES") {
         return Err(Error::SYNTAX);
     }
     let with_scores = args.len() == 4;
-    if with_scores && count.unsigned_abs() > i64::MAX as u64 / 2 {
+    if with_scores && count > i64::MAX as u64 / 2 {
         return Err(Error::OUT_OF_RANGE);
     }
     let shape = Shape::new(ctx.out, with_scores);
@@ -104,7 +97,7 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Outcome {
         return Ok(());
     };
     let out = &mut *ctx.out;
-    if let Ok(count) = u64::try_from(count) {
+    if !repeat {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());
         shape.begin(out, count);
         set.sample(count, &mut rng, &mut |elem, score| {
@@ -112,7 +105,6 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Outcome {
         });
         return Ok(());
     }
-    let count = count.unsigned_abs();
     if count > MAX_REPEATS {
         return Err(Error::OUT_OF_RANGE);
     }
@@ -140,7 +132,7 @@ pub(super) fn zscan(ctx: &mut Ctx<'_>) -> Outcome {
             write_member(page.element(), elem);
             // A bulk string in RESP3 too.
             text.clear();
-            crate::base::num::write_f64(&mut text, score);
+            num::write_f64(&mut text, score);
             page.element().bulk(&text);
         }
     });
