@@ -8,7 +8,7 @@
 use sha1::{Digest as _, Sha1};
 
 use super::Keyspace;
-use crate::value::entry::{Entry, Payload};
+use crate::value::entry::Entry;
 use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::set::Set;
@@ -89,12 +89,9 @@ fn add_value(digest: &mut Digest, entry: &Entry) {
             members.for_each(|member| member.with_bytes(|bytes| digest.xor(bytes)));
         }
         Type::Zset => {
-            let is_packed = matches!(payload, Payload::Packed(_));
             for (member, score) in Zset::view(payload).into_iter().flat_map(|zset| zset.iter()) {
                 let mut one = Digest::default();
                 member.with_bytes(|bytes| one.mix(bytes));
-                // Redis' listpacks keep whole scores as integers, which know no negative zero.
-                let score = if is_packed && score == 0.0 { 0.0 } else { score };
                 one.mix(exact(score).as_bytes());
                 digest.xor(&one.0);
             }
