@@ -402,7 +402,7 @@ mod tests {
         let mut out = Reply::new();
         out.set_cap(100_000);
         let big = Arc::new(vec![0; SHARE_MIN]);
-        (0..7).for_each(|_| out.bulk_shared(big.clone()));
+        (0..8).for_each(|_| out.bulk_shared(big.clone()));
         assert!(out.is_over() && out.len() < 2 * SHARE_MIN);
     }
 
