@@ -14,217 +14,215 @@ const ROW: Spec = Spec {
     ..Spec::BLANK
 };
 
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "client",
-        since: "2.4.0",
-        arity: -2,
-        summary: "Groups the commands about client connections.",
-        subs: &[
-            Spec {
-                name: "getname",
-                since: "2.6.9",
-                arity: 2,
-                flags: flags!(NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Returns the name of the connection.",
-                complexity: "O(1)",
-                run: getname,
-                ..ROW
-            },
-            Spec {
-                name: "getredir",
-                since: "6.0.0",
-                arity: 2,
-                flags: flags!(NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Returns the id of the connection that gets the invalidation messages.",
-                complexity: "O(1)",
-                run: getredir,
-                ..ROW
-            },
-            Spec {
-                name: "help",
-                since: "5.0.0",
-                arity: 2,
-                flags: flags!(LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Explains the sub-commands of CLIENT.",
-                complexity: "O(1)",
-                run: help,
-                ..ROW
-            },
-            Spec {
-                name: "id",
-                since: "5.0.0",
-                arity: 2,
-                flags: flags!(NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Returns the id of the connection.",
-                complexity: "O(1)",
-                run: id,
-                ..ROW
-            },
-            Spec {
-                name: "info",
-                since: "6.2.0",
-                arity: 2,
-                flags: flags!(NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                tips: &["nondeterministic_output"],
-                summary: "Describes the connection.",
-                complexity: "O(1)",
-                run: info,
-                ..ROW
-            },
-            Spec {
-                name: "kill",
-                since: "2.4.0",
-                arity: -3,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                history: &[
-                    ("2.8.12", "Added `ID` and `TYPE`."),
-                    ("3.2.0", "Added `MASTER`."),
-                    ("5.0.0", "Added `REPLICA`."),
-                    ("6.2.0", "Added `LADDR`."),
-                    ("7.4.0", "Added `MAXAGE`."),
-                ],
-                summary: "Closes the connections that match the filters.",
-                complexity: "O(N)",
-                syntax: "filter<old-format%2.8.12|new-format<[ID:client-id/i@2.8.12]|[TYPE:client-type<NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB>@2.8.12]|[USER:username]|[ADDR:addr]|[LADDR:laddr@6.2.0]|[SKIPME:skipme<YES|NO>]|[MAXAGE:maxage/i@7.4.0]>...>",
-                run: kill,
-                ..ROW
-            },
-            Spec {
-                name: "list",
-                since: "2.4.0",
-                arity: -2,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                tips: &["nondeterministic_output"],
-                history: &[
-                    ("2.8.12", "Added the field `id`."),
-                    ("5.0.0", "Added `TYPE`."),
-                    ("6.0.0", "Added the field `user`."),
-                    ("6.2.0", "Added `ID`."),
-                    (
-                        "7.0.0",
-                        "Added the fields `resp`, `multi-mem`, `rbs` and `rbp`.",
-                    ),
-                    ("7.0.3", "Added the field `ssub`."),
-                    ("7.2.0", "Added the fields `lib-name` and `lib-ver`."),
-                    ("7.4.0", "Added the field `watch`."),
-                    ("8.0.0", "Added the field `io-thread`."),
-                ],
-                summary: "Describes the open connections.",
-                complexity: "O(N)",
-                syntax: "[TYPE:client-type<NORMAL|MASTER|REPLICA|PUBSUB>@5.0.0] [ID:client-id/i...@6.2.0]",
-                run: list,
-                ..ROW
-            },
-            Spec {
-                name: "no-evict",
-                since: "7.0.0",
-                arity: 3,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Exempts the connection from client eviction, or not.",
-                complexity: "O(1)",
-                syntax: "enabled<ON|OFF>",
-                run: no_evict,
-                ..ROW
-            },
-            Spec {
-                name: "no-touch",
-                since: "7.2.0",
-                arity: 3,
-                flags: flags!(NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Lets commands leave the access time and frequency of keys alone, or not.",
-                complexity: "O(1)",
-                syntax: "enabled<ON|OFF>",
-                run: no_touch,
-                ..ROW
-            },
-            Spec {
-                name: "pause",
-                since: "3.0.0",
-                arity: -3,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                history: &[("6.2.0", "Added `WRITE` and `ALL`.")],
-                summary: "Holds commands of all clients back for a time.",
-                complexity: "O(1)",
-                syntax: "timeout/i [mode<WRITE|ALL>@6.2.0]",
-                run: pause,
-                ..ROW
-            },
-            Spec {
-                name: "reply",
-                since: "3.2.0",
-                arity: 3,
-                flags: flags!(NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Switches the replies to the connection on or off.",
-                complexity: "O(1)",
-                syntax: "action<ON|OFF|SKIP>",
-                run: reply,
-                ..ROW
-            },
-            Spec {
-                name: "setinfo",
-                since: "7.2.0",
-                arity: 4,
-                flags: flags!(NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                summary: "Sets the name or version of the client library.",
-                complexity: "O(1)",
-                syntax: "attr<LIB-NAME:libname|LIB-VER:libver>",
-                run: setinfo,
-                ..ROW
-            },
-            Spec {
-                name: "setname",
-                since: "2.6.9",
-                arity: 3,
-                flags: flags!(NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                summary: "Sets the name of the connection.",
-                complexity: "O(1)",
-                syntax: "connection-name",
-                run: setname,
-                ..ROW
-            },
-            Spec {
-                name: "unblock",
-                since: "5.0.0",
-                arity: -3,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Ends the wait of a blocked client.",
-                complexity: "O(log N)",
-                syntax: "client-id/i [unblock-type<TIMEOUT|ERROR>]",
-                run: unblock,
-                ..ROW
-            },
-            Spec {
-                name: "unpause",
-                since: "6.2.0",
-                arity: 2,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                categories: cats!(CONNECTION),
-                summary: "Lets held commands run again.",
-                complexity: "O(N)",
-                run: unpause,
-                ..ROW
-            },
-        ],
-        ..ROW
-    },
-];
+pub static TABLE: &[Spec] = &[Spec {
+    name: "client",
+    since: "2.4.0",
+    arity: -2,
+    summary: "Groups the commands about client connections.",
+    subs: &[
+        Spec {
+            name: "getname",
+            since: "2.6.9",
+            arity: 2,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Returns the name of the connection.",
+            complexity: "O(1)",
+            run: getname,
+            ..ROW
+        },
+        Spec {
+            name: "getredir",
+            since: "6.0.0",
+            arity: 2,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Returns the id of the connection that gets the invalidation messages.",
+            complexity: "O(1)",
+            run: getredir,
+            ..ROW
+        },
+        Spec {
+            name: "help",
+            since: "5.0.0",
+            arity: 2,
+            flags: flags!(LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Explains the sub-commands of CLIENT.",
+            complexity: "O(1)",
+            run: help,
+            ..ROW
+        },
+        Spec {
+            name: "id",
+            since: "5.0.0",
+            arity: 2,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Returns the id of the connection.",
+            complexity: "O(1)",
+            run: id,
+            ..ROW
+        },
+        Spec {
+            name: "info",
+            since: "6.2.0",
+            arity: 2,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            tips: &["nondeterministic_output"],
+            summary: "Describes the connection.",
+            complexity: "O(1)",
+            run: info,
+            ..ROW
+        },
+        Spec {
+            name: "kill",
+            since: "2.4.0",
+            arity: -3,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            history: &[
+                ("2.8.12", "Added `ID` and `TYPE`."),
+                ("3.2.0", "Added `MASTER`."),
+                ("5.0.0", "Added `REPLICA`."),
+                ("6.2.0", "Added `LADDR`."),
+                ("7.4.0", "Added `MAXAGE`."),
+            ],
+            summary: "Closes the connections that match the filters.",
+            complexity: "O(N)",
+            syntax: "filter<old-format%2.8.12|new-format<[ID:client-id/i@2.8.12]|[TYPE:client-type<NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB>@2.8.12]|[USER:username]|[ADDR:addr]|[LADDR:laddr@6.2.0]|[SKIPME:skipme<YES|NO>]|[MAXAGE:maxage/i@7.4.0]>...>",
+            run: kill,
+            ..ROW
+        },
+        Spec {
+            name: "list",
+            since: "2.4.0",
+            arity: -2,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            tips: &["nondeterministic_output"],
+            history: &[
+                ("2.8.12", "Added the field `id`."),
+                ("5.0.0", "Added `TYPE`."),
+                ("6.0.0", "Added the field `user`."),
+                ("6.2.0", "Added `ID`."),
+                (
+                    "7.0.0",
+                    "Added the fields `resp`, `multi-mem`, `rbs` and `rbp`.",
+                ),
+                ("7.0.3", "Added the field `ssub`."),
+                ("7.2.0", "Added the fields `lib-name` and `lib-ver`."),
+                ("7.4.0", "Added the field `watch`."),
+                ("8.0.0", "Added the field `io-thread`."),
+            ],
+            summary: "Describes the open connections.",
+            complexity: "O(N)",
+            syntax: "[TYPE:client-type<NORMAL|MASTER|REPLICA|PUBSUB>@5.0.0] [ID:client-id/i...@6.2.0]",
+            run: list,
+            ..ROW
+        },
+        Spec {
+            name: "no-evict",
+            since: "7.0.0",
+            arity: 3,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Exempts the connection from client eviction, or not.",
+            complexity: "O(1)",
+            syntax: "enabled<ON|OFF>",
+            run: no_evict,
+            ..ROW
+        },
+        Spec {
+            name: "no-touch",
+            since: "7.2.0",
+            arity: 3,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Lets commands leave the access time and frequency of keys alone, or not.",
+            complexity: "O(1)",
+            syntax: "enabled<ON|OFF>",
+            run: no_touch,
+            ..ROW
+        },
+        Spec {
+            name: "pause",
+            since: "3.0.0",
+            arity: -3,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            history: &[("6.2.0", "Added `WRITE` and `ALL`.")],
+            summary: "Holds commands of all clients back for a time.",
+            complexity: "O(1)",
+            syntax: "timeout/i [mode<WRITE|ALL>@6.2.0]",
+            run: pause,
+            ..ROW
+        },
+        Spec {
+            name: "reply",
+            since: "3.2.0",
+            arity: 3,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Switches the replies to the connection on or off.",
+            complexity: "O(1)",
+            syntax: "action<ON|OFF|SKIP>",
+            run: reply,
+            ..ROW
+        },
+        Spec {
+            name: "setinfo",
+            since: "7.2.0",
+            arity: 4,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            summary: "Sets the name or version of the client library.",
+            complexity: "O(1)",
+            syntax: "attr<LIB-NAME:libname|LIB-VER:libver>",
+            run: setinfo,
+            ..ROW
+        },
+        Spec {
+            name: "setname",
+            since: "2.6.9",
+            arity: 3,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            summary: "Sets the name of the connection.",
+            complexity: "O(1)",
+            syntax: "connection-name",
+            run: setname,
+            ..ROW
+        },
+        Spec {
+            name: "unblock",
+            since: "5.0.0",
+            arity: -3,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Ends the wait of a blocked client.",
+            complexity: "O(log N)",
+            syntax: "client-id/i [unblock-type<TIMEOUT|ERROR>]",
+            run: unblock,
+            ..ROW
+        },
+        Spec {
+            name: "unpause",
+            since: "6.2.0",
+            arity: 2,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Lets held commands run again.",
+            complexity: "O(N)",
+            run: unpause,
+            ..ROW
+        },
+    ],
+    ..ROW
+}];
 
 const HELP: &[&str] = &[
     "GETREDIR",
@@ -285,7 +283,9 @@ pub fn check_name(name: &[u8]) -> Result<(), Error> {
     if is_plain(name) {
         return Ok(());
     }
-    Err(Error::new("ERR Client names cannot contain spaces, newlines or special characters."))
+    Err(Error::new(
+        "ERR Client names cannot contain spaces, newlines or special characters.",
+    ))
 }
 
 fn is_plain(text: &[u8]) -> bool {
@@ -318,7 +318,8 @@ fn setname(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn setinfo(ctx: &mut Ctx<'_>) -> Outcome {
     let (option, value) = (ctx.args.get(2), ctx.args.get(3));
-    let about = |begin: &str, end: &str| Error::bytes([begin.as_bytes(), option, end.as_bytes()].concat());
+    let about =
+        |begin: &str, end: &str| Error::bytes([begin.as_bytes(), option, end.as_bytes()].concat());
     let client = &mut *ctx.client;
     let target = if ctx.args.is(2, "LIB-NAME") {
         &mut client.lib_name
@@ -328,7 +329,10 @@ fn setinfo(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(about("ERR Unrecognized option '", "'"));
     };
     if !is_plain(value) {
-        return Err(about("ERR ", " cannot contain spaces, newlines or special characters."));
+        return Err(about(
+            "ERR ",
+            " cannot contain spaces, newlines or special characters.",
+        ));
     }
     *target = value.to_vec();
     ctx.out.ok();
@@ -374,7 +378,10 @@ fn reply(ctx: &mut Ctx<'_>) -> Outcome {
     } else if ctx.args.is(2, "OFF") {
         flags.insert(ClientFlags::REPLY_OFF);
     } else if ctx.args.is(2, "SKIP") {
-        flags.set(ClientFlags::REPLY_SKIP_NEXT, !flags.contains(ClientFlags::REPLY_OFF));
+        flags.set(
+            ClientFlags::REPLY_SKIP_NEXT,
+            !flags.contains(ClientFlags::REPLY_OFF),
+        );
     } else {
         return Err(Error::SYNTAX);
     }
@@ -394,7 +401,9 @@ fn client_type(word: &[u8]) -> Result<ClientType, Error> {
         b"replica" | b"slave" => Ok(ClientType::Replica),
         b"pubsub" => Ok(ClientType::Pubsub),
         b"master" | b"primary" => Ok(ClientType::Master),
-        _ => Err(Error::bytes([b"ERR Unknown client type '", word, b"'"].concat())),
+        _ => Err(Error::bytes(
+            [b"ERR Unknown client type '", word, b"'"].concat(),
+        )),
     }
 }
 
@@ -409,13 +418,19 @@ fn list(ctx: &mut Ctx<'_>) -> Outcome {
     } else if rest.left() > 1 && rest.word("ID") {
         let id = |word| num::parse_i64(word).ok_or(Error::new("ERR Invalid client ID"));
         let ids: Result<Vec<i64>, Error> = rest.rest().iter().map(id).collect();
-        ids?.into_iter().filter_map(|id| u64::try_from(id).ok()).collect()
+        ids?.into_iter()
+            .filter_map(|id| u64::try_from(id).ok())
+            .collect()
     } else {
         return Err(Error::SYNTAX);
     };
     let mut text = String::new();
     for id in ids {
-        let client = if id == ctx.client.id { Some(&*ctx.client) } else { ctx.core.clients.get(id) };
+        let client = if id == ctx.client.id {
+            Some(&*ctx.client)
+        } else {
+            ctx.core.clients.get(id)
+        };
         if let Some(client) = client.filter(|c| wanted_type.is_none_or(|t| c.client_type() == t)) {
             text.push_str(&client_info::line(client, ctx.core));
             text.push('\n');
@@ -441,7 +456,10 @@ struct Filter<'a> {
 impl<'a> Filter<'a> {
     fn read(ctx: &Ctx<'a>) -> Result<Filter<'a>, Error> {
         let mut rest = ctx.args.cursor(2);
-        let mut filter = Filter { skip_me: true, ..Filter::default() };
+        let mut filter = Filter {
+            skip_me: true,
+            ..Filter::default()
+        };
         while !rest.done() {
             if rest.left() < 2 {
                 return Err(Error::SYNTAX);
@@ -496,19 +514,30 @@ impl<'a> Filter<'a> {
             && is(self.laddr, &client.conn.laddr)
             && is(self.user, &client.user)
             && self.class.is_none_or(|class| client.client_type() == class)
-            && self.max_age.is_none_or(|age| (now_ms - client.created_ms) / 1000 >= age)
+            && self
+                .max_age
+                .is_none_or(|age| (now_ms - client.created_ms) / 1000 >= age)
     }
 }
 
 fn kill(ctx: &mut Ctx<'_>) -> Outcome {
     let old_form = ctx.args.len() == 3;
     let filter = if old_form {
-        Filter { addr: Some(ctx.args.get(2)), ..Filter::default() }
+        Filter {
+            addr: Some(ctx.args.get(2)),
+            ..Filter::default()
+        }
     } else {
         Filter::read(ctx)?
     };
     let now = ctx.core.now_ms();
-    let ids: Vec<u64> = ctx.core.clients.iter().filter(|c| filter.matches(c, now)).map(|c| c.id).collect();
+    let ids: Vec<u64> = ctx
+        .core
+        .clients
+        .iter()
+        .filter(|c| filter.matches(c, now))
+        .map(|c| c.id)
+        .collect();
     let mut killed = ids.len();
     ids.into_iter().for_each(|id| ctx.core.end_client(id));
     if !filter.skip_me && filter.matches(ctx.client, now) {
@@ -532,7 +561,10 @@ fn pause(ctx: &mut Ctx<'_>) -> Outcome {
         4 => return Err(Error::new("ERR CLIENT PAUSE mode must be WRITE or ALL")),
         _ => return Err(Error::SYNTAX),
     };
-    let timeout = ctx.args.int(2).map_err(|_| Error::new("ERR timeout is not an integer or out of range"))?;
+    let timeout = ctx
+        .args
+        .int(2)
+        .map_err(|_| Error::new("ERR timeout is not an integer or out of range"))?;
     if timeout < 0 {
         return Err(Error::new("ERR timeout is negative"));
     }
@@ -547,7 +579,10 @@ fn pause(ctx: &mut Ctx<'_>) -> Outcome {
             until_ms: until_ms.max(old.until_ms),
             writes_only: writes_only && old.writes_only,
         },
-        None => Pause { until_ms, writes_only },
+        None => Pause {
+            until_ms,
+            writes_only,
+        },
     });
     ctx.out.ok();
     Ok(())
@@ -565,7 +600,9 @@ fn unblock(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::SYNTAX);
     }
     if ctx.args.len() == 4 && !ctx.args.is(3, "TIMEOUT") && !ctx.args.is(3, "ERROR") {
-        return Err(Error::new("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"));
+        return Err(Error::new(
+            "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
+        ));
     }
     ctx.args.int(2)?;
     // No command of this build blocks its client.
@@ -584,11 +621,23 @@ mod tests {
         assert_eq!(bench.say("CLIENT GETNAME"), "$-1");
         assert_eq!(bench.say("CLIENT SETNAME bob"), "+OK");
         assert_eq!(bench.say("CLIENT GETNAME"), "$3 bob");
-        assert!(bench.say("CLIENT SETNAME 'a b'").starts_with("-ERR Client names cannot"));
+        assert!(
+            bench
+                .say("CLIENT SETNAME 'a b'")
+                .starts_with("-ERR Client names cannot")
+        );
         assert_eq!(bench.say("CLIENT SETINFO lib-name x"), "+OK");
-        assert_eq!(bench.say("CLIENT SETINFO foo x"), "-ERR Unrecognized option 'foo'");
+        assert_eq!(
+            bench.say("CLIENT SETINFO foo x"),
+            "-ERR Unrecognized option 'foo'"
+        );
         let info = bench.say("CLIENT INFO");
-        for part in [" name=bob ", " lib-name=x lib-ver= ", " cmd=client|info ", " laddr=127.0.0.1:2 "] {
+        for part in [
+            " name=bob ",
+            " lib-name=x lib-ver= ",
+            " cmd=client|info ",
+            " laddr=127.0.0.1:2 ",
+        ] {
             assert!(info.contains(part), "{part}: {info}");
         }
     }
@@ -601,15 +650,24 @@ mod tests {
             ("ID 1 x", "syntax error"),
             ("TYPE foo", "Unknown client type 'foo'"),
             ("USER x", "No such user 'x'"),
-            ("MAXAGE 99999999999999999999", "maxage is not an integer or out of range"),
+            (
+                "MAXAGE 99999999999999999999",
+                "maxage is not an integer or out of range",
+            ),
             ("1.2.3.4:5", "No such client"),
         ];
         for (args, error) in errors {
-            assert_eq!(bench.say(&format!("CLIENT KILL {args}")), format!("-ERR {error}"));
+            assert_eq!(
+                bench.say(&format!("CLIENT KILL {args}")),
+                format!("-ERR {error}")
+            );
         }
         assert_eq!(bench.say("CLIENT KILL ID 1"), ":0");
         assert_eq!(bench.say("CLIENT KILL ID 1 MAXAGE 100 SKIPME no"), ":0");
-        assert_eq!(bench.say("CLIENT KILL ID 1 ADDR 127.0.0.1:1 SKIPME no"), ":1");
+        assert_eq!(
+            bench.say("CLIENT KILL ID 1 ADDR 127.0.0.1:1 SKIPME no"),
+            ":1"
+        );
         assert!(bench.client.is(ClientFlags::CLOSE_AFTER_REPLY));
     }
 
@@ -635,6 +693,9 @@ mod tests {
         assert_eq!(bench.say("CLIENT UNPAUSE"), "+OK");
         assert!(bench.server.core.active_pause().is_none());
         assert_eq!(bench.say("CLIENT PAUSE -1"), "-ERR timeout is negative");
-        assert_eq!(bench.say(&format!("CLIENT PAUSE {}", i64::MAX)), "-ERR timeout is out of range");
+        assert_eq!(
+            bench.say(&format!("CLIENT PAUSE {}", i64::MAX)),
+            "-ERR timeout is out of range"
+        );
     }
 }

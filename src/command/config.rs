@@ -19,75 +19,72 @@ const ROW: Spec = Spec {
     ..Spec::BLANK
 };
 
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "config",
-        since: "2.0.0",
-        arity: -2,
-        summary: "Groups the commands that read and change the configuration.",
-        subs: &[
-            Spec {
-                name: "get",
-                since: "2.0.0",
-                arity: -3,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                history: &[("7.0.0", "Allowed several patterns in one call.")],
-                summary: "Returns the values of the directives that match the patterns.",
-                complexity: "O(N)",
-                syntax: "parameter...",
-                run: get,
-                ..ROW
-            },
-            Spec {
-                name: "help",
-                since: "5.0.0",
-                arity: 2,
-                flags: flags!(LOADING | STALE),
-                summary: "Explains the sub-commands of CONFIG.",
-                complexity: "O(1)",
-                run: help,
-                ..ROW
-            },
-            Spec {
-                name: "resetstat",
-                since: "2.0.0",
-                arity: 2,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                summary: "Sets the statistics of the server back to zero.",
-                complexity: "O(1)",
-                run: resetstat,
-                ..ROW
-            },
-            Spec {
-                name: "rewrite",
-                since: "2.8.0",
-                arity: 2,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                summary: "Writes the running configuration into the configuration file.",
-                complexity: "O(1)",
-                run: rewrite,
-                ..ROW
-            },
-            Spec {
-                name: "set",
-                since: "2.0.0",
-                arity: -4,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                history: &[("7.0.0", "Allowed several directives in one call.")],
-                summary: "Changes directives of the running server, all of them or none.",
-                complexity: "O(N)",
-                syntax: "data{parameter value}...",
-                run: set,
-                ..ROW
-            },
-        ],
-        ..ROW
-    },
-
-];
+pub static TABLE: &[Spec] = &[Spec {
+    name: "config",
+    since: "2.0.0",
+    arity: -2,
+    summary: "Groups the commands that read and change the configuration.",
+    subs: &[
+        Spec {
+            name: "get",
+            since: "2.0.0",
+            arity: -3,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            history: &[("7.0.0", "Allowed several patterns in one call.")],
+            summary: "Returns the values of the directives that match the patterns.",
+            complexity: "O(N)",
+            syntax: "parameter...",
+            run: get,
+            ..ROW
+        },
+        Spec {
+            name: "help",
+            since: "5.0.0",
+            arity: 2,
+            flags: flags!(LOADING | STALE),
+            summary: "Explains the sub-commands of CONFIG.",
+            complexity: "O(1)",
+            run: help,
+            ..ROW
+        },
+        Spec {
+            name: "resetstat",
+            since: "2.0.0",
+            arity: 2,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            summary: "Sets the statistics of the server back to zero.",
+            complexity: "O(1)",
+            run: resetstat,
+            ..ROW
+        },
+        Spec {
+            name: "rewrite",
+            since: "2.8.0",
+            arity: 2,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            summary: "Writes the running configuration into the configuration file.",
+            complexity: "O(1)",
+            run: rewrite,
+            ..ROW
+        },
+        Spec {
+            name: "set",
+            since: "2.0.0",
+            arity: -4,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            history: &[("7.0.0", "Allowed several directives in one call.")],
+            summary: "Changes directives of the running server, all of them or none.",
+            complexity: "O(N)",
+            syntax: "data{parameter value}...",
+            run: set,
+            ..ROW
+        },
+    ],
+    ..ROW
+}];
 
 const HELP: &[&str] = &[
     "GET <pattern>",
@@ -119,7 +116,10 @@ fn get(ctx: &mut Ctx<'_>) -> Outcome {
 fn set(ctx: &mut Ctx<'_>) -> Outcome {
     let words: Vec<&[u8]> = ctx.args.from(2).iter().collect();
     // A call that is out of step may have its password anywhere.
-    let out_of_step = words.len() % 2 != 0 || words.chunks(2).any(|pair| Directive::find(pair[0]).is_none());
+    let out_of_step = words.len() % 2 != 0
+        || words
+            .chunks(2)
+            .any(|pair| Directive::find(pair[0]).is_none());
     for (at, pair) in words.chunks(2).enumerate() {
         if out_of_step {
             ctx.core.redact(2 + at * 2);
@@ -131,11 +131,24 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
     if words.len() % 2 != 0 {
         return Err(Error::SYNTAX);
     }
-    let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    let context = SetContext { local: gate::is_local(ctx.client), loading: false };
-    let pending = ctx.core.config.set(&pairs, context).map_err(|e| Error::text(e.to_string()))?;
-    let actions: Vec<(Action, String)> =
-        pending.actions().into_iter().map(|(action, name)| (action, name.to_owned())).collect();
+    let pairs: Vec<(&[u8], &[u8])> = words
+        .chunks_exact(2)
+        .map(|pair| (pair[0], pair[1]))
+        .collect();
+    let context = SetContext {
+        local: gate::is_local(ctx.client),
+        loading: false,
+    };
+    let pending = ctx
+        .core
+        .config
+        .set(&pairs, context)
+        .map_err(|e| Error::text(e.to_string()))?;
+    let actions: Vec<(Action, String)> = pending
+        .actions()
+        .into_iter()
+        .map(|(action, name)| (action, name.to_owned()))
+        .collect();
     for (at, (action, name)) in actions.iter().enumerate() {
         let Err(reason) = act(ctx, *action, name) else {
             continue;
@@ -144,13 +157,18 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
         // What was done before, and the half of what failed, is done again with the old settings.
         for (action, name) in &actions[..=at] {
             if let Err(reason) = act(ctx, *action, name) {
-                tracing::warn!("CONFIG SET failed, and going back to the former '{name}' failed too: {reason}");
+                tracing::warn!(
+                    "CONFIG SET failed, and going back to the former '{name}' failed too: {reason}"
+                );
             }
         }
         return Err(Error::text(error.to_string()));
     }
     apply::apply(&ctx.core.config, ctx.db.ks);
-    crash::configure(ctx.core.config.crash_log_enabled, ctx.core.config.use_exit_on_panic);
+    crash::configure(
+        ctx.core.config.crash_log_enabled,
+        ctx.core.config.use_exit_on_panic,
+    );
     ctx.out.ok();
     Ok(())
 }
@@ -164,7 +182,11 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
                 listeners.open_tcp(&core.config).map_err(|_| {
                     let port = "Unable to listen on this port. Check server logs.";
                     let bind = "Failed to bind to specified addresses.";
-                    if name == "bind" { bind.to_owned() } else { port.to_owned() }
+                    if name == "bind" {
+                        bind.to_owned()
+                    } else {
+                        port.to_owned()
+                    }
                 })?;
             }
         }
@@ -185,7 +207,9 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
         }
         Action::SlowlogMaxLen => core.slowlog.trim(core.config.slowlog_max_len),
         Action::AppendOnly if core.config.appendonly => {
-            tracing::warn!("The append only file cannot be switched on: this build does not write one.");
+            tracing::warn!(
+                "The append only file cannot be switched on: this build does not write one."
+            );
             return Err("Unable to turn on AOF. Check server logs.".into());
         }
         Action::Tls => return Err("Unable to update TLS configuration. Check server logs.".into()),
@@ -230,11 +254,15 @@ fn open_if_no_password(ctx: &mut Ctx<'_>) {
 
 fn apply_oom_score(ctx: &mut Ctx<'_>) -> Result<(), String> {
     let core = &mut *ctx.core;
-    let base = *core.oom_score_base.get_or_insert_with(|| process::oom_score().unwrap_or(0));
+    let base = *core
+        .oom_score_base
+        .get_or_insert_with(|| process::oom_score().unwrap_or(0));
     let wanted = core.config.oom_score_adj_values.0[0];
     match core.config.oom_score_adj {
         OomScoreAdj::No => process::set_oom_score(base),
-        OomScoreAdj::Yes | OomScoreAdj::Relative => process::set_oom_score(base.saturating_add(wanted)),
+        OomScoreAdj::Yes | OomScoreAdj::Relative => {
+            process::set_oom_score(base.saturating_add(wanted))
+        }
         OomScoreAdj::Absolute => process::set_oom_score(wanted),
     }
 }
@@ -251,7 +279,10 @@ fn rewrite(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn resetstat(ctx: &mut Ctx<'_>) -> Outcome {
     let ks = &mut *ctx.db.ks;
-    ks.stats = KeyStats { dirty: ks.stats.dirty, ..KeyStats::default() };
+    ks.stats = KeyStats {
+        dirty: ks.stats.dirty,
+        ..KeyStats::default()
+    };
     ks.reaper.reset_freed();
     ctx.core.stats.reset();
     if let Some(listeners) = &ctx.core.listeners {
@@ -270,20 +301,37 @@ mod tests {
     #[test]
     fn settings_are_in_force_at_once() {
         let mut bench = Bench::new();
-        assert_eq!(bench.say("CONFIG SET maxmemory-policy allkeys-lfu hash-max-listpack-entries 7"), "+OK");
+        assert_eq!(
+            bench.say("CONFIG SET maxmemory-policy allkeys-lfu hash-max-listpack-entries 7"),
+            "+OK"
+        );
         assert_eq!(bench.server.ks.access.policy, MaxMemoryPolicy::AllKeysLfu);
         assert_eq!(bench.server.ks.limits.hash_entries, 7);
-        assert_eq!(bench.say("CONFIG GET hash-max-ziplist-entries"), "*2 $24 hash-max-ziplist-entries $1 7");
+        assert_eq!(
+            bench.say("CONFIG GET hash-max-ziplist-entries"),
+            "*2 $24 hash-max-ziplist-entries $1 7"
+        );
         assert_eq!(bench.say("CONFIG SET a b c"), "-ERR syntax error");
-        assert_eq!(bench.say("CONFIG REWRITE"), "-ERR The server is running without a config file");
+        assert_eq!(
+            bench.say("CONFIG REWRITE"),
+            "-ERR The server is running without a config file"
+        );
     }
 
     #[test]
     fn nothing_changes_if_an_action_fails() {
         let mut bench = Bench::new();
         let reply = bench.say("CONFIG SET hz 50 appendonly yes");
-        assert!(reply.starts_with("-ERR CONFIG SET failed (possibly related to argument 'appendonly') - "), "{reply}");
-        assert_eq!(bench.say("CONFIG GET hz appendonly"), "*4 $2 hz $2 10 $10 appendonly $2 no");
+        assert!(
+            reply.starts_with(
+                "-ERR CONFIG SET failed (possibly related to argument 'appendonly') - "
+            ),
+            "{reply}"
+        );
+        assert_eq!(
+            bench.say("CONFIG GET hz appendonly"),
+            "*4 $2 hz $2 10 $10 appendonly $2 no"
+        );
     }
 
     #[test]

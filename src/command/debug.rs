@@ -11,30 +11,33 @@ use crate::command::error::Error;
 use crate::command::spec::{DocFlags, Group, Spec, flags};
 use crate::dispatch::core;
 use crate::keyspace::{Expire, digest};
-use crate::value::list;
 use crate::value::entry::New;
+use crate::value::list;
 
 const ROW: Spec = Spec {
     group: Group::Server,
     ..Spec::BLANK
 };
 
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "debug",
-        since: "1.0.0",
-        arity: -2,
-        flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED),
-        doc_flags: DocFlags::SYSCMD,
-        summary: "Groups the commands for testing and examining the server.",
-        run: debug,
-        ..ROW
-    },
-
-];
+pub static TABLE: &[Spec] = &[Spec {
+    name: "debug",
+    since: "1.0.0",
+    arity: -2,
+    flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED),
+    doc_flags: DocFlags::SYSCMD,
+    summary: "Groups the commands for testing and examining the server.",
+    run: debug,
+    ..ROW
+}];
 
 /// A sub-command: name, least and largest number of arguments after it, handler, help.
-type Sub = (&'static str, usize, usize, fn(&mut Ctx<'_>) -> Outcome, &'static [&'static str]);
+type Sub = (
+    &'static str,
+    usize,
+    usize,
+    fn(&mut Ctx<'_>) -> Outcome,
+    &'static [&'static str],
+);
 
 const MANY: usize = usize::MAX;
 
@@ -96,12 +99,18 @@ fn debug(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.args.is(1, "HELP") && count == 0 {
         return help(ctx);
     }
-    let found = SUBS.iter().find(|sub| sub.0.as_bytes().eq_ignore_ascii_case(name));
+    let found = SUBS
+        .iter()
+        .find(|sub| sub.0.as_bytes().eq_ignore_ascii_case(name));
     match found {
         Some((_, least, most, run, _)) if (*least..=*most).contains(&count) => run(ctx),
         _ => {
             let shown = &name[..name.len().min(128)];
-            let text = [b"ERR unknown subcommand or wrong number of arguments for '", shown, b"'. Try DEBUG HELP."];
+            let text = [
+                b"ERR unknown subcommand or wrong number of arguments for '",
+                shown,
+                b"'. Try DEBUG HELP.",
+            ];
             Err(Error::bytes(text.concat()))
         }
     }
@@ -140,7 +149,8 @@ fn change_repl_id(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn rewrite_all(ctx: &mut Ctx<'_>) -> Outcome {
     let written = ctx.core.config.rewrite(None, true);
-    written.map_err(|error| Error::text(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {error}")))?;
+    written
+        .map_err(|error| Error::text(format!("ERR CONFIG-REWRITE-FORCE-ALL failed: {error}")))?;
     ok(ctx)
 }
 
@@ -196,7 +206,9 @@ fn packed_threshold(ctx: &mut Ctx<'_>) -> Outcome {
             list::set_packed_threshold(bytes);
             ok(ctx)
         }
-        _ => Err(Error::new("ERR argument must be a memory value bigger than 1 and smaller than 4gb")),
+        _ => Err(Error::new(
+            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        )),
     }
 }
 
@@ -239,7 +251,11 @@ fn stringmatch(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::OUT_OF_RANGE);
     }
     let text = vec![b'a'; length as usize];
-    ctx.out.int(i64::from(crate::base::glob::matches(ctx.args.get(3), &text, false)));
+    ctx.out.int(i64::from(crate::base::glob::matches(
+        ctx.args.get(3),
+        &text,
+        false,
+    )));
     Ok(())
 }
 
@@ -250,11 +266,17 @@ fn populate(ctx: &mut Ctx<'_>) -> Outcome {
         _ => Err(Error::MUST_BE_POSITIVE),
     };
     let count = positive(2)?;
-    let prefix = if ctx.args.len() > 3 { ctx.args.get(3) } else { b"key" };
+    let prefix = if ctx.args.len() > 3 {
+        ctx.args.get(3)
+    } else {
+        b"key"
+    };
     let size = if ctx.args.len() > 4 { positive(4)? } else { 0 };
     let each = size.saturating_add(prefix.len() as u64).saturating_add(32);
     if count.saturating_mul(each) > sys::total_memory() {
-        return Err(Error::new("OOM populating would take more memory than there is"));
+        return Err(Error::new(
+            "OOM populating would take more memory than there is",
+        ));
     }
     for number in 0..count {
         let key = [prefix, b":", number.to_string().as_bytes()].concat();
@@ -276,23 +298,38 @@ mod tests {
 
     fn bench() -> Bench {
         let mut bench = Bench::new();
-        bench.server.core.config.adjust(|s| s.enable_debug_command = crate::config::enums::AllowFrom::Yes);
+        bench
+            .server
+            .core
+            .config
+            .adjust(|s| s.enable_debug_command = crate::config::enums::AllowFrom::Yes);
         bench
     }
 
     #[test]
     fn sub_commands_are_told_apart() {
         let mut bench = bench();
-        let unknown = "-ERR unknown subcommand or wrong number of arguments for 'foo'. Try DEBUG HELP.";
+        let unknown =
+            "-ERR unknown subcommand or wrong number of arguments for 'foo'. Try DEBUG HELP.";
         assert_eq!(bench.say("DEBUG foo"), unknown);
-        assert!(bench.say("DEBUG SLEEP").contains("wrong number of arguments for 'SLEEP'"));
+        assert!(
+            bench
+                .say("DEBUG SLEEP")
+                .contains("wrong number of arguments for 'SLEEP'")
+        );
         assert_eq!(bench.say("DEBUG SLEEP 0"), "+OK");
         assert_eq!(bench.say("DEBUG SLEEP 1e300"), "-ERR value is out of range");
         assert_eq!(bench.say("DEBUG ERROR 'my err'"), "-my err");
         assert_eq!(bench.say("DEBUG LOG hello"), "+OK");
         assert_eq!(bench.say("DEBUG STRINGMATCH-LEN 5 a*"), ":1");
         assert!(bench.say("DEBUG HELP").contains("+DIGEST-VALUE"));
-        assert_eq!(bench.say("DEBUG QUICKLIST-PACKED-THRESHOLD 5gb").split(' ').next(), Some("-ERR"));
+        assert_eq!(
+            bench
+                .say("DEBUG QUICKLIST-PACKED-THRESHOLD 5gb")
+                .split(' ')
+                .next(),
+            Some("-ERR")
+        );
     }
 
     #[test]
@@ -304,8 +341,15 @@ mod tests {
         assert_eq!(bench.say("GET key:2"), "$7 value:2");
         assert_eq!(bench.say("DEBUG POPULATE 1 p 3"), "+OK");
         assert_eq!(bench.say("GET p:0"), "$3 val");
-        assert_eq!(bench.say("DEBUG POPULATE x"), "-ERR value is out of range, must be positive");
-        assert!(bench.say("DEBUG POPULATE 9223372036854775807").starts_with("-OOM"));
+        assert_eq!(
+            bench.say("DEBUG POPULATE x"),
+            "-ERR value is out of range, must be positive"
+        );
+        assert!(
+            bench
+                .say("DEBUG POPULATE 9223372036854775807")
+                .starts_with("-OOM")
+        );
     }
 
     #[test]
@@ -316,7 +360,10 @@ mod tests {
         let digest = bench.say("DEBUG DIGEST");
         bench.say("SET b 1");
         assert_ne!(bench.say("DEBUG DIGEST"), digest);
-        assert_eq!(bench.say("DEBUG DIGEST-VALUE b nokey").split(' ').nth(2), Some(format!("+{}", "0".repeat(40)).as_str()));
+        assert_eq!(
+            bench.say("DEBUG DIGEST-VALUE b nokey").split(' ').nth(2),
+            Some(format!("+{}", "0".repeat(40)).as_str())
+        );
         assert_eq!(bench.say("FLUSHALL"), "+OK");
         bench.say("SET a 1");
         assert_eq!(bench.say("DEBUG DIGEST"), digest);

@@ -21,27 +21,24 @@ const ROW: Spec = Spec {
     ..Spec::BLANK
 };
 
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "info",
-        since: "1.0.0",
-        arity: -1,
-        flags: flags!(LOADING | STALE),
-        categories: cats!(DANGEROUS),
-        tips: &[
-            "nondeterministic_output",
-            "request_policy:all_shards",
-            "response_policy:special",
-        ],
-        history: &[("7.0.0", "Allowed several sections in one call.")],
-        summary: "Reports the state and the statistics of the server.",
-        complexity: "O(1)",
-        syntax: "[section...]",
-        run: info,
-        ..ROW
-    },
-
-];
+pub static TABLE: &[Spec] = &[Spec {
+    name: "info",
+    since: "1.0.0",
+    arity: -1,
+    flags: flags!(LOADING | STALE),
+    categories: cats!(DANGEROUS),
+    tips: &[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ],
+    history: &[("7.0.0", "Allowed several sections in one call.")],
+    summary: "Reports the state and the statistics of the server.",
+    complexity: "O(1)",
+    syntax: "[section...]",
+    run: info,
+    ..ROW
+}];
 
 /// What sections are made of.
 pub struct Source<'a> {
@@ -55,7 +52,12 @@ pub struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub fn new(core: &'a Core, ks: &'a Keyspace, client: Option<&'a Client>) -> Source<'a> {
-        Source { core, ks, client, used: alloc::used_memory() }
+        Source {
+            core,
+            ks,
+            client,
+            used: alloc::used_memory(),
+        }
     }
 
     /// All clients, in no order.
@@ -81,8 +83,16 @@ struct Section {
     write: fn(&mut Lines<'_>, &Source<'_>),
 }
 
-const fn section(title: &'static str, shown: Shown, write: fn(&mut Lines<'_>, &Source<'_>)) -> Section {
-    Section { title, shown, write }
+const fn section(
+    title: &'static str,
+    shown: Shown,
+    write: fn(&mut Lines<'_>, &Source<'_>),
+) -> Section {
+    Section {
+        title,
+        shown,
+        write,
+    }
 }
 
 /// All sections in the order of the reply.
@@ -131,7 +141,11 @@ pub fn human(bytes: u64) -> String {
         return format!("{bytes}B");
     }
     let power = (bytes.ilog2() / 10).min(UNITS.len() as u32);
-    format!("{:.2}{}", bytes as f64 / 1024f64.powi(power as i32), UNITS[power as usize - 1])
+    format!(
+        "{:.2}{}",
+        bytes as f64 / 1024f64.powi(power as i32),
+        UNITS[power as usize - 1]
+    )
 }
 
 /// Whether a call with these arguments shows the section.
@@ -139,11 +153,12 @@ fn is_wanted(section: &Section, args: &Args<'_>) -> bool {
     if args.is_empty() {
         return section.shown == Shown::Default;
     }
-    args.iter().any(|arg| match arg.to_ascii_lowercase().as_slice() {
-        b"default" => section.shown == Shown::Default,
-        b"all" | b"everything" => section.shown != Shown::Named,
-        name => section.title.as_bytes().eq_ignore_ascii_case(name),
-    })
+    args.iter()
+        .any(|arg| match arg.to_ascii_lowercase().as_slice() {
+            b"default" => section.shown == Shown::Default,
+            b"all" | b"everything" => section.shown != Shown::Named,
+            name => section.title.as_bytes().eq_ignore_ascii_case(name),
+        })
 }
 
 fn text(source: &Source<'_>, wanted: impl Fn(&Section) -> bool) -> String {
@@ -160,7 +175,9 @@ fn text(source: &Source<'_>, wanted: impl Fn(&Section) -> bool) -> String {
 
 /// Everything, for crash reports.
 pub fn everything(core: &Core, ks: &Keyspace) -> String {
-    text(&Source::new(core, ks, None), |section| section.shown != Shown::Named)
+    text(&Source::new(core, ks, None), |section| {
+        section.shown != Shown::Named
+    })
 }
 
 fn info(ctx: &mut Ctx<'_>) -> Outcome {
@@ -177,18 +194,35 @@ mod tests {
     use crate::command::testing::Bench;
 
     fn titles(text: &str) -> Vec<&str> {
-        text.split("# ").skip(1).filter_map(|part| part.split_whitespace().next()).collect()
+        text.split("# ")
+            .skip(1)
+            .filter_map(|part| part.split_whitespace().next())
+            .collect()
     }
 
     #[test]
     fn sections_come_by_name_and_in_order() {
         let mut bench = Bench::new();
-        assert_eq!(titles(&bench.say("INFO keyspace SERVER nosuch server")), ["Server", "Keyspace"]);
+        assert_eq!(
+            titles(&bench.say("INFO keyspace SERVER nosuch server")),
+            ["Server", "Keyspace"]
+        );
         assert_eq!(bench.say("INFO nosuch"), "$0");
         let all = bench.say("INFO all");
         let expected = [
-            "Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules",
-            "Commandstats", "Errorstats", "Latencystats", "Cluster", "Keyspace",
+            "Server",
+            "Clients",
+            "Memory",
+            "Persistence",
+            "Stats",
+            "Replication",
+            "CPU",
+            "Modules",
+            "Commandstats",
+            "Errorstats",
+            "Latencystats",
+            "Cluster",
+            "Keyspace",
         ];
         assert_eq!(titles(&all), expected);
         let default = bench.say("INFO");
@@ -210,11 +244,27 @@ mod tests {
             }
         }
         let wanted = [
-            "redis_version", "ferrite_version", "run_id", "tcp_port", "uptime_in_seconds", "connected_clients",
-            "used_memory", "used_memory_rss", "mem_fragmentation_ratio", "maxmemory_policy", "loading",
-            "rdb_changes_since_last_save", "aof_enabled", "total_connections_received",
-            "instantaneous_ops_per_sec", "keyspace_hits", "role", "connected_slaves", "master_replid",
-            "used_cpu_sys", "cluster_enabled",
+            "redis_version",
+            "ferrite_version",
+            "run_id",
+            "tcp_port",
+            "uptime_in_seconds",
+            "connected_clients",
+            "used_memory",
+            "used_memory_rss",
+            "mem_fragmentation_ratio",
+            "maxmemory_policy",
+            "loading",
+            "rdb_changes_since_last_save",
+            "aof_enabled",
+            "total_connections_received",
+            "instantaneous_ops_per_sec",
+            "keyspace_hits",
+            "role",
+            "connected_slaves",
+            "master_replid",
+            "used_cpu_sys",
+            "cluster_enabled",
         ];
         for name in wanted {
             assert!(seen.contains(name), "{name} is missing");
@@ -223,7 +273,13 @@ mod tests {
 
     #[test]
     fn sizes_for_people() {
-        let cases = [(0, "0B"), (1023, "1023B"), (1024, "1.00K"), (1_537_880, "1.47M"), (u64::MAX, "16384.00P")];
+        let cases = [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (1_537_880, "1.47M"),
+            (u64::MAX, "16384.00P"),
+        ];
         for (bytes, text) in cases {
             assert_eq!(human(bytes), text);
         }

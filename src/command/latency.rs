@@ -12,118 +12,115 @@ const ROW: Spec = Spec {
     ..Spec::BLANK
 };
 
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "latency",
-        since: "2.8.13",
-        arity: -2,
-        summary: "Groups the commands that examine delays.",
-        subs: &[
-            Spec {
-                name: "doctor",
-                since: "2.8.13",
-                arity: 2,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &[
-                    "nondeterministic_output",
-                    "request_policy:all_nodes",
-                    "response_policy:special",
-                ],
-                summary: "Reports the observed delays in plain words, with advice.",
-                complexity: "O(1)",
-                run: doctor,
-                ..ROW
-            },
-            Spec {
-                name: "graph",
-                since: "2.8.13",
-                arity: 3,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &[
-                    "nondeterministic_output",
-                    "request_policy:all_nodes",
-                    "response_policy:special",
-                ],
-                summary: "Draws the recent delays of an event.",
-                complexity: "O(1)",
-                syntax: "event",
-                run: graph,
-                ..ROW
-            },
-            Spec {
-                name: "help",
-                since: "2.8.13",
-                arity: 2,
-                flags: flags!(LOADING | STALE),
-                summary: "Explains the sub-commands of LATENCY.",
-                complexity: "O(1)",
-                run: help,
-                ..ROW
-            },
-            Spec {
-                name: "histogram",
-                since: "7.0.0",
-                arity: -2,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &[
-                    "nondeterministic_output",
-                    "request_policy:all_nodes",
-                    "response_policy:special",
-                ],
-                summary: "Returns how the run times of commands are distributed.",
-                complexity: "O(N)",
-                syntax: "[command...]",
-                run: histogram,
-                ..ROW
-            },
-            Spec {
-                name: "history",
-                since: "2.8.13",
-                arity: 3,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &[
-                    "nondeterministic_output",
-                    "request_policy:all_nodes",
-                    "response_policy:special",
-                ],
-                summary: "Returns the recorded delays of an event with their times.",
-                complexity: "O(1)",
-                syntax: "event",
-                run: history,
-                ..ROW
-            },
-            Spec {
-                name: "latest",
-                since: "2.8.13",
-                arity: 2,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &[
-                    "nondeterministic_output",
-                    "request_policy:all_nodes",
-                    "response_policy:special",
-                ],
-                summary: "Returns the latest and the worst delay of each event.",
-                complexity: "O(1)",
-                run: latest,
-                ..ROW
-            },
-            Spec {
-                name: "reset",
-                since: "2.8.13",
-                arity: -2,
-                flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
-                tips: &["request_policy:all_nodes", "response_policy:agg_sum"],
-                summary: "Forgets the recorded delays of the given events, or of all.",
-                complexity: "O(1)",
-                syntax: "[event...]",
-                run: reset,
-                ..ROW
-            },
-        ],
-        ..ROW
-    },
-
-];
+pub static TABLE: &[Spec] = &[Spec {
+    name: "latency",
+    since: "2.8.13",
+    arity: -2,
+    summary: "Groups the commands that examine delays.",
+    subs: &[
+        Spec {
+            name: "doctor",
+            since: "2.8.13",
+            arity: 2,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ],
+            summary: "Reports the observed delays in plain words, with advice.",
+            complexity: "O(1)",
+            run: doctor,
+            ..ROW
+        },
+        Spec {
+            name: "graph",
+            since: "2.8.13",
+            arity: 3,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ],
+            summary: "Draws the recent delays of an event.",
+            complexity: "O(1)",
+            syntax: "event",
+            run: graph,
+            ..ROW
+        },
+        Spec {
+            name: "help",
+            since: "2.8.13",
+            arity: 2,
+            flags: flags!(LOADING | STALE),
+            summary: "Explains the sub-commands of LATENCY.",
+            complexity: "O(1)",
+            run: help,
+            ..ROW
+        },
+        Spec {
+            name: "histogram",
+            since: "7.0.0",
+            arity: -2,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ],
+            summary: "Returns how the run times of commands are distributed.",
+            complexity: "O(N)",
+            syntax: "[command...]",
+            run: histogram,
+            ..ROW
+        },
+        Spec {
+            name: "history",
+            since: "2.8.13",
+            arity: 3,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ],
+            summary: "Returns the recorded delays of an event with their times.",
+            complexity: "O(1)",
+            syntax: "event",
+            run: history,
+            ..ROW
+        },
+        Spec {
+            name: "latest",
+            since: "2.8.13",
+            arity: 2,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_nodes",
+                "response_policy:special",
+            ],
+            summary: "Returns the latest and the worst delay of each event.",
+            complexity: "O(1)",
+            run: latest,
+            ..ROW
+        },
+        Spec {
+            name: "reset",
+            since: "2.8.13",
+            arity: -2,
+            flags: flags!(ADMIN | NOSCRIPT | LOADING | STALE),
+            tips: &["request_policy:all_nodes", "response_policy:agg_sum"],
+            summary: "Forgets the recorded delays of the given events, or of all.",
+            complexity: "O(1)",
+            syntax: "[event...]",
+            run: reset,
+            ..ROW
+        },
+    ],
+    ..ROW
+}];
 
 /// Columns of LATENCY GRAPH, and rows of its picture.
 const GRAPH_COLUMNS: usize = 80;
@@ -191,12 +188,18 @@ fn histogram(ctx: &mut Ctx<'_>) -> Outcome {
         registry::all().iter().collect()
     } else {
         let names = ctx.args.from(2);
-        let found = names.iter().filter_map(|name| ctx.core.commands.by_full_name(name));
+        let found = names
+            .iter()
+            .filter_map(|name| ctx.core.commands.by_full_name(name));
         // A container stands for all its sub-commands.
-        found.flat_map(|command| std::iter::once(command).chain(command.subs())).collect()
+        found
+            .flat_map(|command| std::iter::once(command).chain(command.subs()))
+            .collect()
     };
-    let shown: Vec<_> =
-        wanted.into_iter().filter_map(|c| Some((c, stats[c.id as usize].latency.as_deref()?))).collect();
+    let shown: Vec<_> = wanted
+        .into_iter()
+        .filter_map(|c| Some((c, stats[c.id as usize].latency.as_deref()?)))
+        .collect();
     ctx.out.map(shown.len());
     for (command, latency) in shown {
         ctx.out.bulk(command.full_name.as_bytes());
@@ -217,10 +220,16 @@ fn histogram(ctx: &mut Ctx<'_>) -> Outcome {
 fn graph(ctx: &mut Ctx<'_>) -> Outcome {
     let name = ctx.args.get(2);
     let Some(spikes) = ctx.core.latency.get(name) else {
-        return Err(Error::bytes([b"ERR No samples available for event '", name, b"'"].concat()));
+        return Err(Error::bytes(
+            [b"ERR No samples available for event '", name, b"'"].concat(),
+        ));
     };
     let now_s = ctx.core.unix_us() / 1_000_000;
-    let picture = draw(&String::from_utf8_lossy(name).to_ascii_lowercase(), spikes, now_s);
+    let picture = draw(
+        &String::from_utf8_lossy(name).to_ascii_lowercase(),
+        spikes,
+        now_s,
+    );
     ctx.out.verbatim("txt", picture.as_bytes());
     Ok(())
 }
@@ -251,19 +260,28 @@ fn draw(event: &str, spikes: &Spikes, now_s: i64) -> String {
     let span = u64::from((high - low).max(1));
     let height = |ms: u32| (u64::from(ms - low) * u64::from(steps - 1) / span) as u32;
     for row in (0..GRAPH_ROWS).rev() {
-        let line: String = samples.iter().map(|(_, ms)| match height(*ms) {
-            h if h / 2 == row && h % 2 == 0 => '_',
-            h if h / 2 == row => 'o',
-            h if h / 2 > row => '|',
-            _ => ' ',
-        }).collect();
+        let line: String = samples
+            .iter()
+            .map(|(_, ms)| match height(*ms) {
+                h if h / 2 == row && h % 2 == 0 => '_',
+                h if h / 2 == row => 'o',
+                h if h / 2 > row => '|',
+                _ => ' ',
+            })
+            .collect();
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text.push('\n');
-    let ages: Vec<Vec<u8>> = samples.iter().map(|(at, _)| age(now_s - at).into_bytes()).collect();
+    let ages: Vec<Vec<u8>> = samples
+        .iter()
+        .map(|(at, _)| age(now_s - at).into_bytes())
+        .collect();
     for row in 0..ages.iter().map(Vec::len).max().unwrap_or(0) {
-        let line: String = ages.iter().map(|age| age.get(row).map_or(' ', |b| char::from(*b))).collect();
+        let line: String = ages
+            .iter()
+            .map(|age| age.get(row).map_or(' ', |b| char::from(*b)))
+            .collect();
         text.push_str(line.trim_end());
         text.push('\n');
     }
@@ -290,12 +308,18 @@ fn diagnose(ctx: &Ctx<'_>) -> String {
     if core.latency.iter().len() == 0 {
         return "Dave, no latency spike was observed during the lifetime of this Redis instance, not in the slightest bit. I honestly think you ought to sit down calmly, take a stress pill, and think things over.\n".into();
     }
-    let mut text = String::from("Dave, I have observed latency spikes in this Redis instance. You don't mind talking about it, do you Dave?\n\n");
+    let mut text = String::from(
+        "Dave, I have observed latency spikes in this Redis instance. You don't mind talking about it, do you Dave?\n\n",
+    );
     for (number, (name, spikes)) in core.latency.iter().enumerate() {
         let count = spikes.samples.len();
         let sum: u64 = spikes.samples.iter().map(|(_, ms)| u64::from(*ms)).sum();
         let mean = sum / count.max(1) as u64;
-        let deviation: u64 = spikes.samples.iter().map(|(_, ms)| u64::from(*ms).abs_diff(mean)).sum();
+        let deviation: u64 = spikes
+            .samples
+            .iter()
+            .map(|(_, ms)| u64::from(*ms).abs_diff(mean))
+            .sum();
         let first = spikes.samples.front().map_or(0, |s| s.0);
         let last = spikes.samples.back().map_or(0, |s| s.0);
         text.push_str(&format!(
@@ -339,17 +363,35 @@ mod tests {
     #[test]
     fn spikes_are_shown() {
         let mut bench = Bench::new();
-        assert!(bench.say("LATENCY DOCTOR").contains("Latency monitoring is disabled"));
-        assert_eq!(bench.say("LATENCY GRAPH foo"), "-ERR No samples available for event 'foo'");
+        assert!(
+            bench
+                .say("LATENCY DOCTOR")
+                .contains("Latency monitoring is disabled")
+        );
+        assert_eq!(
+            bench.say("LATENCY GRAPH foo"),
+            "-ERR No samples available for event 'foo'"
+        );
         bench.say("CONFIG SET latency-monitor-threshold 1");
         assert!(bench.say("LATENCY DOCTOR").contains("no latency spike"));
         for (second, ms) in [(100, 5), (101, 40), (103, 17)] {
             bench.server.core.latency.record("command", second, ms);
         }
-        assert_eq!(bench.say("LATENCY HISTORY command"), "*3 *2 :100 :5 *2 :101 :40 *2 :103 :17");
+        assert_eq!(
+            bench.say("LATENCY HISTORY command"),
+            "*3 *2 :100 :5 *2 :101 :40 *2 :103 :17"
+        );
         assert_eq!(bench.say("LATENCY LATEST"), "*1 *4 $7 command :103 :17 :40");
-        assert!(bench.say("LATENCY DOCTOR").contains("1. command: 3 latency spikes (average 20ms, mean deviation 12ms"));
-        assert!(bench.say("LATENCY GRAPH command").contains("command - high 40 ms, low 5 ms (all time high 40 ms)"));
+        assert!(
+            bench
+                .say("LATENCY DOCTOR")
+                .contains("1. command: 3 latency spikes (average 20ms, mean deviation 12ms")
+        );
+        assert!(
+            bench
+                .say("LATENCY GRAPH command")
+                .contains("command - high 40 ms, low 5 ms (all time high 40 ms)")
+        );
         assert_eq!(bench.say("LATENCY RESET foo"), ":0");
         assert_eq!(bench.say("LATENCY RESET"), ":1");
         assert_eq!(bench.say("LATENCY LATEST"), "*0");
@@ -357,7 +399,10 @@ mod tests {
 
     #[test]
     fn a_graph_has_a_column_for_each_sample() {
-        let mut spikes = Spikes { max_ms: 80, ..Spikes::default() };
+        let mut spikes = Spikes {
+            max_ms: 80,
+            ..Spikes::default()
+        };
         spikes.samples.extend([(940, 10), (990, 80), (1000, 45)]);
         let text = draw("command", &spikes, 1000);
         let lines: Vec<&str> = text.lines().collect();
@@ -371,7 +416,10 @@ mod tests {
         bench.say("CLIENT ID");
         bench.say("CONFIG GET hz");
         let reply = bench.say("LATENCY HISTOGRAM client config|get nosuch");
-        assert!(reply.starts_with("*4 $9 client|id *4 $5 calls :1 $14 histogram_usec *2 :"), "{reply}");
+        assert!(
+            reply.starts_with("*4 $9 client|id *4 $5 calls :1 $14 histogram_usec *2 :"),
+            "{reply}"
+        );
         assert!(reply.contains("$10 config|get "));
         assert_eq!(bench.say("LATENCY HISTOGRAM foo"), "*0");
     }

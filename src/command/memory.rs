@@ -12,90 +12,87 @@ const ROW: Spec = Spec {
     ..Spec::BLANK
 };
 
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "memory",
-        since: "4.0.0",
-        arity: -2,
-        summary: "Groups the commands that examine memory.",
-        subs: &[
-            Spec {
-                name: "doctor",
-                since: "4.0.0",
-                arity: 2,
-                tips: &[
-                    "nondeterministic_output",
-                    "request_policy:all_shards",
-                    "response_policy:special",
-                ],
-                summary: "Reports problems of memory use in plain words, with advice.",
-                complexity: "O(1)",
-                run: doctor,
-                ..ROW
-            },
-            Spec {
-                name: "help",
-                since: "4.0.0",
-                arity: 2,
-                flags: flags!(LOADING | STALE),
-                summary: "Explains the sub-commands of MEMORY.",
-                complexity: "O(1)",
-                run: help,
-                ..ROW
-            },
-            Spec {
-                name: "malloc-stats",
-                since: "4.0.0",
-                arity: 2,
-                tips: &[
-                    "nondeterministic_output",
-                    "request_policy:all_shards",
-                    "response_policy:special",
-                ],
-                summary: "Returns the statistics of the allocator.",
-                run: malloc_stats,
-                ..ROW
-            },
-            Spec {
-                name: "purge",
-                since: "4.0.0",
-                arity: 2,
-                tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
-                summary: "Asks the allocator to give unused memory back to the system.",
-                run: purge,
-                ..ROW
-            },
-            Spec {
-                name: "stats",
-                since: "4.0.0",
-                arity: 2,
-                tips: &[
-                    "nondeterministic_output",
-                    "request_policy:all_shards",
-                    "response_policy:special",
-                ],
-                summary: "Returns in detail what the memory is used for.",
-                complexity: "O(1)",
-                run: stats,
-                ..ROW
-            },
-            Spec {
-                name: "usage",
-                since: "4.0.0",
-                arity: -3,
-                flags: flags!(READONLY),
-                keys: &[KeySpec::one(key!(RO), 2)],
-                summary: "Estimates how many bytes a key and its value take.",
-                complexity: "O(N)",
-                syntax: "key/k0 [SAMPLES:count/i]",
-                run: usage,
-                ..ROW
-            },
-        ],
-        ..ROW
-    },
-
-];
+pub static TABLE: &[Spec] = &[Spec {
+    name: "memory",
+    since: "4.0.0",
+    arity: -2,
+    summary: "Groups the commands that examine memory.",
+    subs: &[
+        Spec {
+            name: "doctor",
+            since: "4.0.0",
+            arity: 2,
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_shards",
+                "response_policy:special",
+            ],
+            summary: "Reports problems of memory use in plain words, with advice.",
+            complexity: "O(1)",
+            run: doctor,
+            ..ROW
+        },
+        Spec {
+            name: "help",
+            since: "4.0.0",
+            arity: 2,
+            flags: flags!(LOADING | STALE),
+            summary: "Explains the sub-commands of MEMORY.",
+            complexity: "O(1)",
+            run: help,
+            ..ROW
+        },
+        Spec {
+            name: "malloc-stats",
+            since: "4.0.0",
+            arity: 2,
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_shards",
+                "response_policy:special",
+            ],
+            summary: "Returns the statistics of the allocator.",
+            run: malloc_stats,
+            ..ROW
+        },
+        Spec {
+            name: "purge",
+            since: "4.0.0",
+            arity: 2,
+            tips: &["request_policy:all_shards", "response_policy:all_succeeded"],
+            summary: "Asks the allocator to give unused memory back to the system.",
+            run: purge,
+            ..ROW
+        },
+        Spec {
+            name: "stats",
+            since: "4.0.0",
+            arity: 2,
+            tips: &[
+                "nondeterministic_output",
+                "request_policy:all_shards",
+                "response_policy:special",
+            ],
+            summary: "Returns in detail what the memory is used for.",
+            complexity: "O(1)",
+            run: stats,
+            ..ROW
+        },
+        Spec {
+            name: "usage",
+            since: "4.0.0",
+            arity: -3,
+            flags: flags!(READONLY),
+            keys: &[KeySpec::one(key!(RO), 2)],
+            summary: "Estimates how many bytes a key and its value take.",
+            complexity: "O(N)",
+            syntax: "key/k0 [SAMPLES:count/i]",
+            run: usage,
+            ..ROW
+        },
+    ],
+    ..ROW
+}];
 
 /// Elements of a collection that USAGE looks at if it is not told how many.
 const DEFAULT_SAMPLES: usize = 5;
@@ -191,7 +188,10 @@ fn all_figures(memory: &Memory, ctx: &Ctx<'_>) -> Vec<(String, Figure)> {
     let int = |name: &str, value: u64| (name.to_owned(), Figure::Int(value as i64));
     let pair = |ratio: &str, bytes: &str, (a, b): (u64, u64)| {
         let quotient = if b == 0 { 0.0 } else { a as f64 / b as f64 };
-        [(ratio.to_owned(), Figure::Ratio(quotient)), (bytes.to_owned(), Figure::Int(a as i64 - b as i64))]
+        [
+            (ratio.to_owned(), Figure::Ratio(quotient)),
+            (bytes.to_owned(), Figure::Int(a as i64 - b as i64)),
+        ]
     };
     let mut list = vec![
         int("peak.allocated", memory.peak),
@@ -205,9 +205,19 @@ fn all_figures(memory: &Memory, ctx: &Ctx<'_>) -> Vec<(String, Figure)> {
         int("lua.caches", 0),
         int("functions.caches", 0),
     ];
-    for (index, db) in ctx.db.ks.dbs.iter().enumerate().filter(|(_, db)| !db.table.is_empty()) {
+    for (index, db) in ctx
+        .db
+        .ks
+        .dbs
+        .iter()
+        .enumerate()
+        .filter(|(_, db)| !db.table.is_empty())
+    {
         let expires = db.expiry.len() * size_of::<u64>();
-        list.push((format!("db.{index}"), Figure::Database(db.table.memory(), expires)));
+        list.push((
+            format!("db.{index}"),
+            Figure::Database(db.table.memory(), expires),
+        ));
     }
     list.extend([
         int("overhead.db.hashtable.lut", memory.tables),
@@ -215,19 +225,48 @@ fn all_figures(memory: &Memory, ctx: &Ctx<'_>) -> Vec<(String, Figure)> {
         int("overhead.total", memory.overhead),
         int("db.dict.rehashing.count", 0),
         int("keys.count", memory.keys),
-        int("keys.bytes-per-key", memory.used.saturating_sub(memory.startup).checked_div(memory.keys).unwrap_or(0)),
+        int(
+            "keys.bytes-per-key",
+            memory
+                .used
+                .saturating_sub(memory.startup)
+                .checked_div(memory.keys)
+                .unwrap_or(0),
+        ),
         int("dataset.bytes", memory.dataset()),
-        ("dataset.percentage".into(), Figure::Ratio(memory.dataset_percent())),
-        ("peak.percentage".into(), Figure::Ratio(memory.peak_percent())),
+        (
+            "dataset.percentage".into(),
+            Figure::Ratio(memory.dataset_percent()),
+        ),
+        (
+            "peak.percentage".into(),
+            Figure::Ratio(memory.peak_percent()),
+        ),
         int("allocator.allocated", memory.allocated),
         int("allocator.active", memory.active),
         int("allocator.resident", memory.resident),
         int("allocator.muzzy", 0),
     ]);
-    list.extend(pair("allocator-fragmentation.ratio", "allocator-fragmentation.bytes", memory.fragmentation()));
-    list.extend(pair("allocator-rss.ratio", "allocator-rss.bytes", (memory.resident, memory.active)));
-    list.extend(pair("rss-overhead.ratio", "rss-overhead.bytes", (memory.rss, memory.resident)));
-    list.extend(pair("fragmentation", "fragmentation.bytes", (memory.rss, memory.used)));
+    list.extend(pair(
+        "allocator-fragmentation.ratio",
+        "allocator-fragmentation.bytes",
+        memory.fragmentation(),
+    ));
+    list.extend(pair(
+        "allocator-rss.ratio",
+        "allocator-rss.bytes",
+        (memory.resident, memory.active),
+    ));
+    list.extend(pair(
+        "rss-overhead.ratio",
+        "rss-overhead.bytes",
+        (memory.rss, memory.resident),
+    ));
+    list.extend(pair(
+        "fragmentation",
+        "fragmentation.bytes",
+        (memory.rss, memory.used),
+    ));
     list
 }
 
@@ -243,7 +282,8 @@ fn diagnose(memory: &Memory, clients: u64) -> String {
     if memory.used < SMALL_SERVER {
         return "Hi Sam, this instance is empty or is using very little memory, my issues detector can't be used in these conditions. Please, leave for your mission on Earth and fill it with some data. The new Sam and I will be back to our programming as soon as I finished rebooting.\n".into();
     }
-    let exceeds = |part: u64, whole: u64, factor: f64| whole > 0 && part as f64 / whole as f64 > factor;
+    let exceeds =
+        |part: u64, whole: u64, factor: f64| whole > 0 && part as f64 / whole as f64 > factor;
     let (active, allocated) = memory.fragmentation();
     let mut findings = Vec::new();
     if exceeds(memory.peak, memory.used, 1.5) {
@@ -261,8 +301,11 @@ fn diagnose(memory: &Memory, clients: u64) -> String {
     if findings.is_empty() {
         return "Hi Sam, I can't find any memory issue in your instance. I can only account for what occurs on this base.\n".into();
     }
-    let mut text = String::from("Sam, I detected a few issues in this Redis instance memory implants:\n\n");
-    findings.iter().for_each(|finding| text.push_str(&format!(" * {finding}\n\n")));
+    let mut text =
+        String::from("Sam, I detected a few issues in this Redis instance memory implants:\n\n");
+    findings
+        .iter()
+        .for_each(|finding| text.push_str(&format!(" * {finding}\n\n")));
     text.push_str("I'm here to keep you safe, Sam. I want to help you.\n");
     text
 }
@@ -280,7 +323,10 @@ mod tests {
         let small: usize = bench.say("MEMORY USAGE s")[1..].parse().unwrap();
         bench.run(&["SET", "s", &"x".repeat(100_000)]);
         let large: usize = bench.say("MEMORY USAGE s SAMPLES 0")[1..].parse().unwrap();
-        assert!(small < 100 && (100_000..140_000).contains(&large), "{small} {large}");
+        assert!(
+            small < 100 && (100_000..140_000).contains(&large),
+            "{small} {large}"
+        );
         assert_eq!(bench.say("MEMORY USAGE s SAMPLES -1"), "-ERR syntax error");
         assert_eq!(bench.say("MEMORY USAGE s SAMPLES"), "-ERR syntax error");
     }
@@ -290,7 +336,10 @@ mod tests {
         let mut bench = Bench::new();
         bench.say("SET s abc");
         let stats = bench.say("MEMORY STATS");
-        assert!(stats.starts_with("*64 ") || stats.starts_with("*66 "), "{stats}");
+        assert!(
+            stats.starts_with("*64 ") || stats.starts_with("*66 "),
+            "{stats}"
+        );
         assert!(stats.contains("$4 db.0 *4 $23 overhead.hashtable.main :"));
         assert!(bench.say("MEMORY DOCTOR").contains("Sam"));
         assert_eq!(bench.say("MEMORY PURGE"), "+OK");
@@ -298,8 +347,16 @@ mod tests {
 
     #[test]
     fn the_doctor_sees_a_peak() {
-        let memory = Memory { used: 100 << 20, peak: 300 << 20, rss: 110 << 20, ..Memory::default() };
+        let memory = Memory {
+            used: 100 << 20,
+            peak: 300 << 20,
+            rss: 110 << 20,
+            ..Memory::default()
+        };
         let text = diagnose(&memory, 1);
-        assert!(text.contains("Peak memory") && !text.contains("High total RSS"), "{text}");
+        assert!(
+            text.contains("Peak memory") && !text.contains("High total RSS"),
+            "{text}"
+        );
     }
 }

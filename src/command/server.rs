@@ -110,7 +110,6 @@ pub static TABLE: &[Spec] = &[
         run: time,
         ..ROW
     },
-
 ];
 
 /// A flush that is not ASYNC waits this long for the memory to be free; the rest is freed later.
@@ -209,7 +208,11 @@ enum End {
 }
 
 fn read_end(args: &Args<'_>) -> Result<End, Error> {
-    let mut wish = ShutdownWish { save: None, now: false, force: false };
+    let mut wish = ShutdownWish {
+        save: None,
+        now: false,
+        force: false,
+    };
     let mut abort = false;
     let mut rest = args.cursor(1);
     while !rest.done() {
@@ -260,16 +263,30 @@ fn lolwut(ctx: &mut Ctx<'_>) -> Outcome {
     if rest.left() >= 2 && rest.word("VERSION") {
         rest.int()?;
     }
-    let columns = if rest.done() { 60 } else { rest.int()?.clamp(1, MAX_COLUMNS) };
-    let rows = if rest.done() { 8 } else { rest.int()?.clamp(1, MAX_ROWS) };
+    let columns = if rest.done() {
+        60
+    } else {
+        rest.int()?.clamp(1, MAX_COLUMNS)
+    };
+    let rows = if rest.done() {
+        8
+    } else {
+        rest.int()?.clamp(1, MAX_ROWS)
+    };
     let mut text = String::new();
     for _ in 0..rows {
         for _ in 0..columns {
-            text.push(if ctx.db.ks.rng.below(2) == 0 { '\u{2571}' } else { '\u{2572}' });
+            text.push(if ctx.db.ks.rng.below(2) == 0 {
+                '\u{2571}'
+            } else {
+                '\u{2572}'
+            });
         }
         text.push('\n');
     }
-    text.push_str(&format!("\nDiagonals by chance. Redis ver. {REDIS_VERSION}\n"));
+    text.push_str(&format!(
+        "\nDiagonals by chance. Redis ver. {REDIS_VERSION}\n"
+    ));
     ctx.out.verbatim("txt", text.as_bytes());
     Ok(())
 }
@@ -305,20 +322,43 @@ mod tests {
     fn shutdown_is_a_wish_without_a_reply() {
         let mut bench = Bench::new();
         for wrong in ["SAVE NOSAVE", "NOSAVE SAVE", "ABORT NOW", "foo"] {
-            assert_eq!(bench.say(&format!("SHUTDOWN {wrong}")), "-ERR syntax error", "{wrong}");
+            assert_eq!(
+                bench.say(&format!("SHUTDOWN {wrong}")),
+                "-ERR syntax error",
+                "{wrong}"
+            );
         }
         assert_eq!(bench.say("SHUTDOWN ABORT"), "-ERR No shutdown in progress.");
-        assert!(bench.say("SHUTDOWN SAVE").starts_with("-ERR Errors trying to SHUTDOWN"));
+        assert!(
+            bench
+                .say("SHUTDOWN SAVE")
+                .starts_with("-ERR Errors trying to SHUTDOWN")
+        );
         assert!(bench.server.core.shutdown.is_none());
         assert_eq!(bench.say("SHUTDOWN NOSAVE NOW"), "");
-        assert!(bench.server.core.shutdown.is_some_and(|wish| wish.now && wish.save == Some(false)));
+        assert!(
+            bench
+                .server
+                .core
+                .shutdown
+                .is_some_and(|wish| wish.now && wish.save == Some(false))
+        );
     }
 
     #[test]
     fn lolwut_is_bounded() {
         let mut bench = Bench::new();
-        assert_eq!(bench.say("LOLWUT VERSION abc"), "-ERR value is not an integer or out of range");
-        let picture = bench.run(&["LOLWUT", "VERSION", "5", "9223372036854775807", "9223372036854775807"]);
+        assert_eq!(
+            bench.say("LOLWUT VERSION abc"),
+            "-ERR value is not an integer or out of range"
+        );
+        let picture = bench.run(&[
+            "LOLWUT",
+            "VERSION",
+            "5",
+            "9223372036854775807",
+            "9223372036854775807",
+        ]);
         assert!(picture.len() < 40_000);
         assert!(String::from_utf8_lossy(&picture).contains("Redis ver. "));
     }

@@ -9,70 +9,67 @@ const ROW: Spec = Spec {
     ..Spec::BLANK
 };
 
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "slowlog",
-        since: "2.2.12",
-        arity: -2,
-        summary: "Groups the commands of the slow log.",
-        subs: &[
-            Spec {
-                name: "get",
-                since: "2.2.12",
-                arity: -2,
-                flags: flags!(ADMIN | LOADING | STALE),
-                tips: &["request_policy:all_nodes", "nondeterministic_output"],
-                history: &[(
-                    "4.0.0",
-                    "Added address and name of the client to the entries.",
-                )],
-                summary: "Returns the latest entries of the slow log.",
-                complexity: "O(N)",
-                syntax: "[count/i]",
-                run: get,
-                ..ROW
-            },
-            Spec {
-                name: "help",
-                since: "6.2.0",
-                arity: 2,
-                flags: flags!(LOADING | STALE),
-                summary: "Explains the sub-commands of SLOWLOG.",
-                complexity: "O(1)",
-                run: help,
-                ..ROW
-            },
-            Spec {
-                name: "len",
-                since: "2.2.12",
-                arity: 2,
-                flags: flags!(ADMIN | LOADING | STALE),
-                tips: &[
-                    "request_policy:all_nodes",
-                    "response_policy:agg_sum",
-                    "nondeterministic_output",
-                ],
-                summary: "Counts the entries of the slow log.",
-                complexity: "O(1)",
-                run: len,
-                ..ROW
-            },
-            Spec {
-                name: "reset",
-                since: "2.2.12",
-                arity: 2,
-                flags: flags!(ADMIN | LOADING | STALE),
-                tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
-                summary: "Removes all entries of the slow log.",
-                complexity: "O(N)",
-                run: reset,
-                ..ROW
-            },
-        ],
-        ..ROW
-    },
-
-];
+pub static TABLE: &[Spec] = &[Spec {
+    name: "slowlog",
+    since: "2.2.12",
+    arity: -2,
+    summary: "Groups the commands of the slow log.",
+    subs: &[
+        Spec {
+            name: "get",
+            since: "2.2.12",
+            arity: -2,
+            flags: flags!(ADMIN | LOADING | STALE),
+            tips: &["request_policy:all_nodes", "nondeterministic_output"],
+            history: &[(
+                "4.0.0",
+                "Added address and name of the client to the entries.",
+            )],
+            summary: "Returns the latest entries of the slow log.",
+            complexity: "O(N)",
+            syntax: "[count/i]",
+            run: get,
+            ..ROW
+        },
+        Spec {
+            name: "help",
+            since: "6.2.0",
+            arity: 2,
+            flags: flags!(LOADING | STALE),
+            summary: "Explains the sub-commands of SLOWLOG.",
+            complexity: "O(1)",
+            run: help,
+            ..ROW
+        },
+        Spec {
+            name: "len",
+            since: "2.2.12",
+            arity: 2,
+            flags: flags!(ADMIN | LOADING | STALE),
+            tips: &[
+                "request_policy:all_nodes",
+                "response_policy:agg_sum",
+                "nondeterministic_output",
+            ],
+            summary: "Counts the entries of the slow log.",
+            complexity: "O(1)",
+            run: len,
+            ..ROW
+        },
+        Spec {
+            name: "reset",
+            since: "2.2.12",
+            arity: 2,
+            flags: flags!(ADMIN | LOADING | STALE),
+            tips: &["request_policy:all_nodes", "response_policy:all_succeeded"],
+            summary: "Removes all entries of the slow log.",
+            complexity: "O(N)",
+            run: reset,
+            ..ROW
+        },
+    ],
+    ..ROW
+}];
 
 /// Entries that GET shows if it is not told how many.
 const DEFAULT_COUNT: usize = 10;
@@ -100,7 +97,11 @@ fn get(ctx: &mut Ctx<'_>) -> Outcome {
         3 => match ctx.args.int(2) {
             Ok(-1) => usize::MAX,
             Ok(count) if count >= 0 => usize::try_from(count).unwrap_or(usize::MAX),
-            _ => return Err(Error::new("ERR count should be greater than or equal to -1")),
+            _ => {
+                return Err(Error::new(
+                    "ERR count should be greater than or equal to -1",
+                ));
+            }
         },
         _ => return Err(Error::arity(&ctx.command.full_name)),
     };
@@ -142,7 +143,10 @@ mod tests {
         bench.say("CLIENT SETNAME bob");
         bench.say("CONFIG SET masterauth secret");
         let reply = bench.say("SLOWLOG GET -1");
-        assert!(reply.contains("$10 masterauth $10 (redacted)") && reply.contains("$3 bob"), "{reply}");
+        assert!(
+            reply.contains("$10 masterauth $10 (redacted)") && reply.contains("$3 bob"),
+            "{reply}"
+        );
         assert!(!reply.contains("secret"));
         assert_eq!(bench.say("SLOWLOG LEN"), ":4");
         assert!(bench.say("SLOWLOG GET 1").starts_with("*1 *6 :"));

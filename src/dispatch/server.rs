@@ -19,6 +19,7 @@ use crate::command::spec::Flags;
 use crate::config::Config;
 use crate::keyspace::effect::Form;
 use crate::keyspace::Keyspace;
+use crate::net::conn::Close;
 use crate::resp::reply::Reply;
 use crate::resp::request::Fault;
 
@@ -299,10 +300,14 @@ impl Server {
                 }
                 tracing::debug!("Protocol error ({text}) from client: {}", client.conn.addr);
             }
-            Fault::CrossProtocol => tracing::warn!(
-                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection from {} aborted.",
-                client.conn.addr
-            ),
+            Fault::CrossProtocol => {
+                // At once: whoever is behind this learns nothing, not even from earlier replies.
+                client.conn.close(Close::Now);
+                tracing::warn!(
+                    "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your Redis instance. Connection from {} aborted.",
+                    client.conn.addr
+                );
+            }
             Fault::QueryBuffer => {
                 self.core.stats.query_limit_disconnections += 1;
                 tracing::warn!(

@@ -8,7 +8,7 @@
 use sha1::{Digest as _, Sha1};
 
 use super::Keyspace;
-use crate::value::entry::{Entry, Payload};
+use crate::value::entry::Entry;
 use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::set::Set;
@@ -22,7 +22,10 @@ pub struct Digest([u8; 20]);
 impl Digest {
     fn xor(&mut self, bytes: &[u8]) {
         let hash = Sha1::digest(bytes);
-        self.0.iter_mut().zip(hash).for_each(|(mine, other)| *mine ^= other);
+        self.0
+            .iter_mut()
+            .zip(hash)
+            .for_each(|(mine, other)| *mine ^= other);
     }
 
     fn mix(&mut self, bytes: &[u8]) {
@@ -50,7 +53,12 @@ fn type_number(value_type: Type) -> u32 {
 /// The digest of all databases.
 pub fn of_keyspace(ks: &Keyspace) -> Digest {
     let mut all = Digest::default();
-    for (index, db) in ks.dbs.iter().enumerate().filter(|(_, db)| !db.table.is_empty()) {
+    for (index, db) in ks
+        .dbs
+        .iter()
+        .enumerate()
+        .filter(|(_, db)| !db.table.is_empty())
+    {
         all.mix(&(index as u32).to_be_bytes());
         for entry in db.table.iter() {
             let mut digest = Digest::default();
@@ -81,7 +89,9 @@ fn add_value(digest: &mut Digest, entry: &Entry) {
         }
         Type::List => {
             if let Some(list) = <List as Collection>::view(payload) {
-                list.range(0, list.len(), |elem| elem.with_bytes(|bytes| digest.mix(bytes)));
+                list.range(0, list.len(), |elem| {
+                    elem.with_bytes(|bytes| digest.mix(bytes))
+                });
             }
         }
         Type::Set => {
@@ -89,12 +99,9 @@ fn add_value(digest: &mut Digest, entry: &Entry) {
             members.for_each(|member| member.with_bytes(|bytes| digest.xor(bytes)));
         }
         Type::Zset => {
-            let is_packed = matches!(payload, Payload::Packed(_));
             for (member, score) in Zset::view(payload).into_iter().flat_map(|zset| zset.iter()) {
                 let mut one = Digest::default();
                 member.with_bytes(|bytes| one.mix(bytes));
-                // Redis' listpacks keep whole scores as integers, which know no negative zero.
-                let score = if is_packed && score == 0.0 { 0.0 } else { score };
                 one.mix(exact(score).as_bytes());
                 digest.xor(&one.0);
             }
@@ -127,7 +134,11 @@ fn exact(value: f64) -> String {
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let trim = |text: &str| {
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text.to_owned() }
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text.to_owned()
+        }
     };
     if (-4..DIGITS).contains(&exponent) {
         return trim(&format!("{value:.*}", (DIGITS - 1 - exponent) as usize));

@@ -320,7 +320,8 @@ impl<S: Socket> Task<S> {
         self.actor.send(Message::Batch { id: self.conn.id, slot, batch, fault });
     }
 
-    /// Tells what the input takes; the actor hears of it each time that it has doubled.
+    /// Tells what the input takes; the actor hears of it each time that it has doubled, and when the
+    /// peer pauses.
     fn count_query(&mut self) {
         if self.parser.filling_capacity() > 0 && self.batch.buf.capacity() > 2 * READ {
             // Only small parts of this request come here now.
@@ -332,7 +333,7 @@ impl<S: Socket> Task<S> {
         self.conn.query_free.store(capacity.saturating_sub(pending), Ordering::Relaxed);
         if pending < GROWN_MIN {
             self.told = 0;
-        } else if pending >= self.told.saturating_mul(2) {
+        } else if pending >= self.told.saturating_mul(2) || pending > self.told && !self.tired {
             self.told = pending;
             let slot = self.conn.slot.load(Ordering::Relaxed);
             self.actor.send(Message::Grown { id: self.conn.id, slot });

@@ -106,6 +106,13 @@ impl Reply {
         self.over
     }
 
+    #[inline]
+    fn check_cap(&mut self) {
+        if self.len() >= self.cap {
+            self.spill();
+        }
+    }
+
     #[cold]
     fn spill(&mut self) {
         self.over = true;
@@ -162,9 +169,7 @@ impl Reply {
 
     #[inline]
     fn line(&mut self, kind: u8, n: i64) {
-        if self.len() >= self.cap {
-            self.spill();
-        }
+        self.check_cap();
         self.buf.push(kind);
         num::write_i64(&mut self.buf, n);
         self.buf.extend_from_slice(b"\r\n");
@@ -216,6 +221,7 @@ impl Reply {
 
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        self.check_cap();
         self.reserve_bulks(1, bytes.len());
         self.bulk_header(bytes.len());
         self.buf.extend_from_slice(bytes);
@@ -396,7 +402,7 @@ mod tests {
         let mut out = Reply::new();
         out.set_cap(100_000);
         let big = Arc::new(vec![0; SHARE_MIN]);
-        (0..7).for_each(|_| out.bulk_shared(big.clone()));
+        (0..8).for_each(|_| out.bulk_shared(big.clone()));
         assert!(out.is_over() && out.len() < 2 * SHARE_MIN);
     }
 

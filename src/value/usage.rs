@@ -12,7 +12,11 @@ pub fn of_entry(entry: &Entry, samples: usize) -> usize {
     let beyond = match entry.payload() {
         Payload::Big(big) => SHARED_HEAD + size_of::<Vec<u8>>() + size_class(big.capacity()),
         Payload::Obj(obj) => SHARED_HEAD + of_object(obj, samples),
-        Payload::None | Payload::Int(_) | Payload::Str(_) | Payload::Raw(_) | Payload::Packed(_) => 0,
+        Payload::None
+        | Payload::Int(_)
+        | Payload::Str(_)
+        | Payload::Raw(_)
+        | Payload::Packed(_) => 0,
     };
     entry.allocated() + beyond
 }

@@ -20,7 +20,11 @@ fn find<'a>(ctx: &'a Ctx<'_>) -> Result<&'a Entry, Error> {
 pub fn object(ctx: &mut Ctx<'_>) -> Outcome {
     let entry = find(ctx)?;
     let payload = entry.payload();
-    let refcount = if matches!(payload, Payload::Int(0..10_000)) { i64::from(i32::MAX) } else { 1 };
+    let refcount = if matches!(payload, Payload::Int(0..10_000)) {
+        i64::from(i32::MAX)
+    } else {
+        1
+    };
     let mut line = format!(
         "Value at:{:p} refcount:{refcount} encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         entry.key().as_ptr(),
@@ -36,7 +40,9 @@ pub fn object(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// The chunks of a list.
 fn quicklist(payload: Payload<'_>, limits: &Limits) -> String {
-    let Some(list) = <List as Collection>::view(payload).filter(|list| list.encoding() == "quicklist") else {
+    let Some(list) =
+        <List as Collection>::view(payload).filter(|list| list.encoding() == "quicklist")
+    else {
         return String::new();
     };
     let nodes = list.chunks().count();
@@ -68,7 +74,9 @@ fn serialized_length(payload: Payload<'_>) -> usize {
         Payload::Int(n) if i16::try_from(n).is_ok() => 3,
         Payload::Int(n) if i32::try_from(n).is_ok() => 5,
         Payload::Int(n) => framed(num::i64_len(n)),
-        Payload::Str(_) | Payload::Raw(_) | Payload::Big(_) => Text::of(payload).map_or(0, |text| framed(text.len())),
+        Payload::Str(_) | Payload::Raw(_) | Payload::Big(_) => {
+            Text::of(payload).map_or(0, |text| framed(text.len()))
+        }
         Payload::Packed(blob) => packed(blob.bytes),
         Payload::Obj(_) => serialized_elements(payload),
     }
@@ -106,7 +114,12 @@ pub fn listpack(ctx: &mut Ctx<'_>) -> Outcome {
     let Payload::Packed(blob) = entry.payload() else {
         return Err(Error::new("ERR Not a listpack encoded object."));
     };
-    println!("{} elements in {} bytes: {}", blob.count, blob.bytes.len(), blob.bytes.escape_ascii());
+    println!(
+        "{} elements in {} bytes: {}",
+        blob.count,
+        blob.bytes.len(),
+        blob.bytes.escape_ascii()
+    );
     ctx.out.simple("Listpack structure printed on stdout");
     Ok(())
 }
@@ -120,7 +133,9 @@ fn table_text(elements: usize, bytes: usize) -> String {
 
 pub fn table_of_database(ctx: &mut Ctx<'_>) -> Outcome {
     let index = ctx.args.int(2)?;
-    let db = usize::try_from(index).ok().and_then(|index| ctx.db.ks.dbs.get(index));
+    let db = usize::try_from(index)
+        .ok()
+        .and_then(|index| ctx.db.ks.dbs.get(index));
     let db = db.ok_or(Error::new("ERR Out of range database"))?;
     let text = format!(
         "[Dictionary HT]\nHash table 0 stats (main hash table):\n{}[Expires HT]\nHash table 0 stats (main hash table):\n{}",
@@ -136,9 +151,16 @@ pub fn table_of_key(ctx: &mut Ctx<'_>) -> Outcome {
         Payload::Obj(ObjRef::Set(set)) => (set.len(), set.memory(1)),
         Payload::Obj(ObjRef::Hash(hash)) => (hash.len(), hash.memory(1)),
         Payload::Obj(ObjRef::Zset(zset)) => (zset.len(), zset.memory(Some(1))),
-        _ => return Err(Error::new("ERR The value stored at the specified key is not represented using an hash table")),
+        _ => {
+            return Err(Error::new(
+                "ERR The value stored at the specified key is not represented using an hash table",
+            ));
+        }
     };
-    let text = format!("Hash table 0 stats (main hash table):\n{}", table_text(elements, bytes));
+    let text = format!(
+        "Hash table 0 stats (main hash table):\n{}",
+        table_text(elements, bytes)
+    );
     ctx.out.verbatim("txt", text.as_bytes());
     Ok(())
 }
@@ -151,16 +173,39 @@ mod tests {
     #[test]
     fn values_are_described() {
         let mut bench = Bench::new();
-        bench.server.core.config.adjust(|s| s.enable_debug_command = AllowFrom::Yes);
+        bench
+            .server
+            .core
+            .config
+            .adjust(|s| s.enable_debug_command = AllowFrom::Yes);
         bench.say("SET s abc");
         bench.say("SET i 123");
         let line = bench.say("DEBUG OBJECT s");
-        assert!(line.starts_with("+Value at:0x") && line.contains(" refcount:1 encoding:embstr serializedlength:4 lru:"), "{line}");
-        assert!(bench.say("DEBUG OBJECT i").contains(" refcount:2147483647 encoding:int serializedlength:2 "));
+        assert!(
+            line.starts_with("+Value at:0x")
+                && line.contains(" refcount:1 encoding:embstr serializedlength:4 lru:"),
+            "{line}"
+        );
+        assert!(
+            bench
+                .say("DEBUG OBJECT i")
+                .contains(" refcount:2147483647 encoding:int serializedlength:2 ")
+        );
         assert_eq!(bench.say("DEBUG OBJECT nokey"), "-ERR no such key");
-        assert_eq!(bench.say("DEBUG LISTPACK s"), "-ERR Not a listpack encoded object.");
-        assert!(bench.say("DEBUG HTSTATS-KEY s").contains("not represented using an hash table"));
-        assert!(bench.say("DEBUG HTSTATS 0").contains(" number of elements: 2"));
+        assert_eq!(
+            bench.say("DEBUG LISTPACK s"),
+            "-ERR Not a listpack encoded object."
+        );
+        assert!(
+            bench
+                .say("DEBUG HTSTATS-KEY s")
+                .contains("not represented using an hash table")
+        );
+        assert!(
+            bench
+                .say("DEBUG HTSTATS 0")
+                .contains(" number of elements: 2")
+        );
         assert_eq!(bench.say("DEBUG HTSTATS 99"), "-ERR Out of range database");
     }
 }

@@ -74,15 +74,27 @@ mod tests {
     #[test]
     fn every_type_in_both_versions() {
         let mut bench = Bench::new();
-        bench.server.core.config.adjust(|s| s.enable_debug_command = AllowFrom::Yes);
+        bench
+            .server
+            .core
+            .config
+            .adjust(|s| s.enable_debug_command = AllowFrom::Yes);
         let cases = [
             ("double", "$5 3.141", ",3.141"),
             ("null", "$-1", "_"),
             ("set", "*3 :0 :1 :2", "~3 :0 :1 :2"),
             ("map", "*6 :0 :0 :1 :1 :2 :0", "%3 :0 #f :1 #t :2 #f"),
             ("true", ":1", "#t"),
-            ("bignum", "$37 1234567999999999999999999999999999999", "(1234567999999999999999999999999999999"),
-            ("verbatim", "$25 This is a verbatim\nstring", "=29 txt:This is a verbatim\nstring"),
+            (
+                "bignum",
+                "$37 1234567999999999999999999999999999999",
+                "(1234567999999999999999999999999999999",
+            ),
+            (
+                "verbatim",
+                "$25 This is a verbatim\nstring",
+                "=29 txt:This is a verbatim\nstring",
+            ),
         ];
         for (name, resp2, resp3) in cases {
             bench.client.resp3 = false;
@@ -90,6 +102,10 @@ mod tests {
             bench.client.resp3 = true;
             assert_eq!(bench.say(&format!("DEBUG PROTOCOL {name}")), resp3);
         }
-        assert!(bench.say("DEBUG PROTOCOL attrib").starts_with("|1 $14 key-popularity *2 $7 key:123 :90 $39 "));
+        assert!(
+            bench
+                .say("DEBUG PROTOCOL attrib")
+                .starts_with("|1 $14 key-popularity *2 $7 key:123 :90 $39 ")
+        );
     }
 }

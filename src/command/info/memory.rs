@@ -28,7 +28,9 @@ impl Memory {
         let ks = source.ks;
         // The allocator's figures are those of the last epoch.
         let fresh = epoch::advance().is_ok();
-        let figure = |read: tikv_jemalloc_ctl::Result<usize>| read.ok().filter(|_| fresh).unwrap_or(0) as u64;
+        let figure = |read: tikv_jemalloc_ctl::Result<usize>| {
+            read.ok().filter(|_| fresh).unwrap_or(0) as u64
+        };
         let used = source.used;
         let clients: u64 = source.clients().map(|c| c.memory()).sum();
         let tables: u64 = ks.dbs.iter().map(|db| db.table.memory() as u64).sum();
@@ -68,7 +70,11 @@ impl Memory {
 }
 
 fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
 }
 
 pub fn ratio(a: u64, b: u64) -> f64 {
@@ -82,7 +88,11 @@ pub fn difference(a: u64, b: u64) -> i64 {
 /// Resident pages of this process; 0 if the system does not tell.
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    let pages: u64 = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0);
     pages * sys::page_size()
 }
 
@@ -92,11 +102,17 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.bytes("used_memory", memory.used);
     lines.bytes("used_memory_rss", memory.rss);
     lines.bytes("used_memory_peak", memory.peak);
-    lines.field("used_memory_peak_perc", format_args!("{:.2}%", memory.peak_percent()));
+    lines.field(
+        "used_memory_peak_perc",
+        format_args!("{:.2}%", memory.peak_percent()),
+    );
     lines.field("used_memory_overhead", memory.overhead);
     lines.field("used_memory_startup", memory.startup);
     lines.field("used_memory_dataset", memory.dataset());
-    lines.field("used_memory_dataset_perc", format_args!("{:.2}%", memory.dataset_percent()));
+    lines.field(
+        "used_memory_dataset_perc",
+        format_args!("{:.2}%", memory.dataset_percent()),
+    );
     lines.field("allocator_allocated", memory.allocated);
     lines.field("allocator_active", memory.active);
     lines.field("allocator_resident", memory.resident);
@@ -107,12 +123,19 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("maxmemory_human", human(config.maxmemory));
     lines.field("maxmemory_policy", config.maxmemory_policy.name());
     ratios(lines, &memory);
-    lines.zeros(&["mem_not_counted_for_evict", "mem_replication_backlog", "mem_total_replication_buffers"]);
+    lines.zeros(&[
+        "mem_not_counted_for_evict",
+        "mem_replication_backlog",
+        "mem_total_replication_buffers",
+    ]);
     lines.field("mem_clients_slaves", 0);
     lines.field("mem_clients_normal", memory.clients);
     lines.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     lines.field("mem_allocator", "jemalloc-5.3.0");
-    lines.zeros(&["mem_overhead_db_hashtable_rehashing", "active_defrag_running"]);
+    lines.zeros(&[
+        "mem_overhead_db_hashtable_rehashing",
+        "active_defrag_running",
+    ]);
     lines.field("lazyfree_pending_objects", source.ks.reaper.pending());
     lines.field("lazyfreed_objects", source.ks.reaper.freed());
 }
@@ -133,8 +156,16 @@ fn ratios(lines: &mut Lines<'_>, memory: &Memory) {
 fn scripts(lines: &mut Lines<'_>) {
     lines.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
     lines.field("used_memory_lua_human", human(0));
-    lines.zeros(&["used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions"]);
-    lines.zeros(&["number_of_libraries", "used_memory_vm_functions", "used_memory_vm_total"]);
+    lines.zeros(&[
+        "used_memory_scripts_eval",
+        "number_of_cached_scripts",
+        "number_of_functions",
+    ]);
+    lines.zeros(&[
+        "number_of_libraries",
+        "used_memory_vm_functions",
+        "used_memory_vm_total",
+    ]);
     lines.field("used_memory_vm_total_human", human(0));
     lines.zeros(&["used_memory_functions", "used_memory_scripts"]);
     lines.field("used_memory_scripts_human", human(0));

@@ -44,7 +44,11 @@ pub fn server(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("configured_hz", config.hz);
     lines.field("lru_clock", now_us / 1_000_000 & 0xff_ffff);
     lines.field("executable", core.executable.display());
-    let file = config.file.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    let file = config
+        .file
+        .as_deref()
+        .map(|path| path.display().to_string())
+        .unwrap_or_default();
     lines.field("config_file", file);
     lines.field("io_threads_active", u8::from(config.io_threads > 1));
     listeners(lines, source);
@@ -54,23 +58,42 @@ fn listeners(lines: &mut Lines<'_>, source: &Source<'_>) {
     let config = &source.core.config;
     let mut number = 0;
     if config.port != 0 {
-        let binds: Vec<String> = config.bind.0.iter().map(|address| format!("bind={address}")).collect();
-        lines.field("listener0", format_args!("name=tcp,{},port={}", binds.join(","), config.port));
+        let binds: Vec<String> = config
+            .bind
+            .0
+            .iter()
+            .map(|address| format!("bind={address}"))
+            .collect();
+        lines.field(
+            "listener0",
+            format_args!("name=tcp,{},port={}", binds.join(","), config.port),
+        );
         number = 1;
     }
     if !config.unixsocket.is_empty() {
-        lines.field(&format!("listener{number}"), format_args!("name=unix,bind={}", config.unixsocket));
+        lines.field(
+            &format!("listener{number}"),
+            format_args!("name=unix,bind={}", config.unixsocket),
+        );
     }
 }
 
 pub fn clients(lines: &mut Lines<'_>, source: &Source<'_>) {
     let core = source.core;
-    let largest = |of: fn(&crate::dispatch::client::Client) -> usize| source.clients().map(of).max().unwrap_or(0);
+    let largest = |of: fn(&crate::dispatch::client::Client) -> usize| {
+        source.clients().map(of).max().unwrap_or(0)
+    };
     lines.field("connected_clients", core.clients.len());
     lines.field("cluster_connections", 0);
     lines.field("maxclients", core.config.maxclients);
-    lines.field("client_recent_max_input_buffer", largest(|c| c.conn.query_len.load(Ordering::Relaxed)));
-    lines.field("client_recent_max_output_buffer", largest(|c| c.conn.pending_out.load(Ordering::Relaxed)));
+    lines.field(
+        "client_recent_max_input_buffer",
+        largest(|c| c.conn.query_len.load(Ordering::Relaxed)),
+    );
+    lines.field(
+        "client_recent_max_output_buffer",
+        largest(|c| c.conn.pending_out.load(Ordering::Relaxed)),
+    );
     lines.zeros(&[
         "blocked_clients",
         "tracking_clients",
@@ -85,7 +108,13 @@ pub fn clients(lines: &mut Lines<'_>, source: &Source<'_>) {
 
 pub fn persistence(lines: &mut Lines<'_>, source: &Source<'_>) {
     let core = source.core;
-    lines.zeros(&["loading", "async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"]);
+    lines.zeros(&[
+        "loading",
+        "async_loading",
+        "current_cow_peak",
+        "current_cow_size",
+        "current_cow_size_age",
+    ]);
     lines.field("current_fork_perc", "0.00");
     lines.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
     lines.field("rdb_changes_since_last_save", source.ks.stats.dirty);
@@ -94,14 +123,27 @@ pub fn persistence(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("rdb_last_bgsave_status", "ok");
     lines.field("rdb_last_bgsave_time_sec", -1);
     lines.field("rdb_current_bgsave_time_sec", -1);
-    lines.zeros(&["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"]);
-    lines.zeros(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]);
+    lines.zeros(&[
+        "rdb_saves",
+        "rdb_last_cow_size",
+        "rdb_last_load_keys_expired",
+        "rdb_last_load_keys_loaded",
+    ]);
+    lines.zeros(&[
+        "aof_enabled",
+        "aof_rewrite_in_progress",
+        "aof_rewrite_scheduled",
+    ]);
     lines.field("aof_last_rewrite_time_sec", -1);
     lines.field("aof_current_rewrite_time_sec", -1);
     lines.field("aof_last_bgrewrite_status", "ok");
     lines.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
     lines.field("aof_last_write_status", "ok");
-    lines.zeros(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"]);
+    lines.zeros(&[
+        "aof_last_cow_size",
+        "module_fork_in_progress",
+        "module_fork_last_cow_size",
+    ]);
 }
 
 pub fn replication(lines: &mut Lines<'_>, source: &Source<'_>) {
@@ -122,7 +164,10 @@ pub fn cpu(lines: &mut Lines<'_>, _: &Source<'_>) {
     let mut both = |suffix: &str, of| {
         let (system, user) = sys::cpu_time_us(of);
         for (name, us) in [("used_cpu_sys", system), ("used_cpu_user", user)] {
-            lines.field(&format!("{name}{suffix}"), format_args!("{}.{:06}", us / 1_000_000, us % 1_000_000));
+            lines.field(
+                &format!("{name}{suffix}"),
+                format_args!("{}.{:06}", us / 1_000_000, us % 1_000_000),
+            );
         }
     };
     both("", Usage::Process);
@@ -135,10 +180,21 @@ pub fn cluster(lines: &mut Lines<'_>, _: &Source<'_>) {
 }
 
 pub fn keyspace(lines: &mut Lines<'_>, source: &Source<'_>) {
-    for (index, db) in source.ks.dbs.iter().enumerate().filter(|(_, db)| !db.table.is_empty()) {
+    for (index, db) in source
+        .ks
+        .dbs
+        .iter()
+        .enumerate()
+        .filter(|(_, db)| !db.table.is_empty())
+    {
         lines.field(
             &format!("db{index}"),
-            format_args!("keys={},expires={},avg_ttl={}", db.table.len(), db.volatile, db.avg_ttl(source.ks.now_ms)),
+            format_args!(
+                "keys={},expires={},avg_ttl={}",
+                db.table.len(),
+                db.volatile,
+                db.avg_ttl(source.ks.now_ms)
+            ),
         );
     }
 }

@@ -8,7 +8,10 @@ use crate::command::registry;
 pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     let core = source.core;
     let stats = &core.stats;
-    let rejected = core.listeners.as_ref().map_or(0, |l| l.counters().rejected.load(Ordering::Relaxed));
+    let rejected = core
+        .listeners
+        .as_ref()
+        .map_or(0, |l| l.counters().rejected.load(Ordering::Relaxed));
     lines.field("total_connections_received", stats.total_connections);
     lines.field("total_commands_processed", stats.total_commands);
     lines.field("instantaneous_ops_per_sec", stats.ops_rate.per_second());
@@ -17,49 +20,97 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.zeros(&["total_net_repl_input_bytes", "total_net_repl_output_bytes"]);
     let kbps = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     lines.field("instantaneous_input_kbps", kbps(stats.in_rate.per_second()));
-    lines.field("instantaneous_output_kbps", kbps(stats.out_rate.per_second()));
+    lines.field(
+        "instantaneous_output_kbps",
+        kbps(stats.out_rate.per_second()),
+    );
     lines.field("instantaneous_input_repl_kbps", kbps(0));
     lines.field("instantaneous_output_repl_kbps", kbps(0));
     lines.field("rejected_connections", rejected);
     lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     keys(lines, source);
-    lines.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels", "latest_fork_usec", "total_forks"]);
-    lines.zeros(&["migrate_cached_sockets", "slave_expires_tracked_keys", "active_defrag_hits"]);
-    lines.zeros(&["active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses"]);
-    lines.zeros(&["total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys"]);
+    lines.zeros(&[
+        "pubsub_channels",
+        "pubsub_patterns",
+        "pubsubshard_channels",
+        "latest_fork_usec",
+        "total_forks",
+    ]);
+    lines.zeros(&[
+        "migrate_cached_sockets",
+        "slave_expires_tracked_keys",
+        "active_defrag_hits",
+    ]);
+    lines.zeros(&[
+        "active_defrag_misses",
+        "active_defrag_key_hits",
+        "active_defrag_key_misses",
+    ]);
+    lines.zeros(&[
+        "total_active_defrag_time",
+        "current_active_defrag_time",
+        "tracking_total_keys",
+    ]);
     lines.zeros(&["tracking_total_items", "tracking_total_prefixes"]);
     lines.field("unexpected_error_replies", stats.unexpected_errors);
     lines.field("total_error_replies", stats.total_errors);
     lines.field("dump_payload_sanitizations", 0);
     lines.field("total_reads_processed", stats.reads);
     lines.field("total_writes_processed", stats.writes);
-    lines.zeros(&["io_threaded_reads_processed", "io_threaded_writes_processed"]);
-    lines.field("client_query_buffer_limit_disconnections", stats.query_limit_disconnections);
-    lines.field("client_output_buffer_limit_disconnections", stats.output_limit_disconnections);
+    lines.zeros(&[
+        "io_threaded_reads_processed",
+        "io_threaded_writes_processed",
+    ]);
+    lines.field(
+        "client_query_buffer_limit_disconnections",
+        stats.query_limit_disconnections,
+    );
+    lines.field(
+        "client_output_buffer_limit_disconnections",
+        stats.output_limit_disconnections,
+    );
     lines.zeros(&["reply_buffer_shrinks", "reply_buffer_expands"]);
     lines.field("eventloop_cycles", stats.turns.count);
     lines.field("eventloop_duration_sum", stats.turns.sum_us);
     lines.field("eventloop_duration_cmd_sum", stats.turns.commands_us);
-    lines.field("instantaneous_eventloop_cycles_per_sec", stats.turns.count_rate.per_second());
-    lines.field("instantaneous_eventloop_duration_usec", stats.turns.recent_us());
+    lines.field(
+        "instantaneous_eventloop_cycles_per_sec",
+        stats.turns.count_rate.per_second(),
+    );
+    lines.field(
+        "instantaneous_eventloop_duration_usec",
+        stats.turns.recent_us(),
+    );
     lines.field("acl_access_denied_auth", stats.acl_denied_auth);
-    lines.zeros(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"]);
+    lines.zeros(&[
+        "acl_access_denied_cmd",
+        "acl_access_denied_key",
+        "acl_access_denied_channel",
+    ]);
 }
 
 /// Expiry, eviction, hits and misses.
 fn keys(lines: &mut Lines<'_>, source: &Source<'_>) {
     let stats = &source.core.stats;
     let keys = &source.ks.stats;
-    let running_us = stats.eviction_since_us.map_or(0, |since| (source.core.now_us - since).max(0));
+    let running_us = stats
+        .eviction_since_us
+        .map_or(0, |since| (source.core.now_us - since).max(0));
     lines.field("expired_subkeys", keys.expired_fields);
     lines.field("expired_keys", keys.expired);
     lines.field("expired_stale_perc", "0.00");
     lines.field("expired_time_cap_reached_count", 0);
-    lines.field("expire_cycle_cpu_milliseconds", stats.active_expire_us / 1000);
+    lines.field(
+        "expire_cycle_cpu_milliseconds",
+        stats.active_expire_us / 1000,
+    );
     lines.field("evicted_keys", keys.evicted);
     lines.field("evicted_clients", stats.evicted_clients);
     lines.field("evicted_scripts", 0);
-    lines.field("total_eviction_exceeded_time", (stats.eviction_exceeded_us + running_us) / 1000);
+    lines.field(
+        "total_eviction_exceeded_time",
+        (stats.eviction_exceeded_us + running_us) / 1000,
+    );
     lines.field("current_eviction_exceeded_time", running_us / 1000);
     lines.field("keyspace_hits", keys.hits);
     lines.field("keyspace_misses", keys.misses);
@@ -70,7 +121,11 @@ pub fn commands(lines: &mut Lines<'_>, source: &Source<'_>) {
         if stats.calls == 0 && stats.rejected == 0 && stats.failed == 0 {
             continue;
         }
-        let mean = if stats.calls == 0 { 0.0 } else { stats.usec as f64 / stats.calls as f64 };
+        let mean = if stats.calls == 0 {
+            0.0
+        } else {
+            stats.usec as f64 / stats.calls as f64
+        };
         lines.field(
             &format!("cmdstat_{}", command.full_name),
             format_args!(
@@ -85,11 +140,17 @@ pub fn errors(lines: &mut Lines<'_>, source: &Source<'_>) {
     let stats = &source.core.stats;
     for (code, count) in &stats.errors {
         // A code may hold anything that a script puts there.
-        let code: String = code.chars().map(|c| if c == ':' || c.is_control() { '_' } else { c }).collect();
+        let code: String = code
+            .chars()
+            .map(|c| if c == ':' || c.is_control() { '_' } else { c })
+            .collect();
         lines.field(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
     if stats.errors_overflow > 0 {
-        lines.field("errorstat_ERRORSTATS_OVERFLOW", format_args!("count={}", stats.errors_overflow));
+        lines.field(
+            "errorstat_ERRORSTATS_OVERFLOW",
+            format_args!("count={}", stats.errors_overflow),
+        );
     }
 }
 
@@ -99,10 +160,22 @@ pub fn latencies(lines: &mut Lines<'_>, source: &Source<'_>) {
         let Some(latency) = &stats.latency else {
             continue;
         };
-        let parts: Vec<String> = core.config.latency_tracking_info_percentiles.0.iter().map(|percent| {
-            format!("p{percent}={:.3}", latency.percentile(*percent) as f64 / 1000.0)
-        }).collect();
-        lines.field(&format!("latency_percentiles_usec_{}", command.full_name), parts.join(","));
+        let parts: Vec<String> = core
+            .config
+            .latency_tracking_info_percentiles
+            .0
+            .iter()
+            .map(|percent| {
+                format!(
+                    "p{percent}={:.3}",
+                    latency.percentile(*percent) as f64 / 1000.0
+                )
+            })
+            .collect();
+        lines.field(
+            &format!("latency_percentiles_usec_{}", command.full_name),
+            parts.join(","),
+        );
     }
 }
 
