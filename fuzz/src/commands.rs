@@ -138,7 +138,10 @@ impl Session {
             .flat_map(|chunk| chunk.bytes().to_vec())
             .collect();
         bytes.extend(last);
-        let quiet = silent
+        // SHUTDOWN that works does not answer.
+        let ends = self.server.core.shutdown.take().is_some();
+        let quiet = ends
+            || silent
             || self
                 .client
                 .flags
