@@ -247,7 +247,8 @@ impl<S: Socket> Task<S> {
     /// Reads, parses, and sends a batch if there is one.
     fn receive(&mut self) {
         self.tired = true;
-        for _ in 0..READS_PER_TURN {
+        let reads = if self.conn.authenticated.load(Ordering::Acquire) { READS_PER_TURN } else { 1 };
+        for _ in 0..reads {
             if !self.wants_input() {
                 break;
             }

@@ -1,0 +1,8 @@
+//! What is fuzzed. A target takes bytes and panics if something is wrong; cargo-fuzz and `tests/fuzz_seeds.rs` call
+//! the same ones.
+
+pub mod bytes;
+pub mod calls;
+pub mod commands;
+pub mod reply;
+pub mod resp;

@@ -1,0 +1,14 @@
+//! Inputs that have broken servers of this kind: an error or the right answer, the server goes on answering, its
+//! memory hardly grows, and nothing panics. The names are the rows of the project's list of known attacks.
+
+#[path = "hostile/arithmetic.rs"]
+mod arithmetic;
+#[path = "hostile/harness.rs"]
+mod harness;
+#[path = "hostile/later.rs"]
+mod later;
+#[path = "hostile/protocol.rs"]
+mod protocol;
+#[path = "hostile/secrets.rs"]
+mod secrets;
+mod support;

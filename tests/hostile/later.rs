@@ -1,0 +1,42 @@
+//! The rows of the list whose feature does not exist yet. A test sees that the commands are still unknown, so that
+//! nobody forgets the row when the feature comes.
+
+use crate::harness::Target;
+
+/// Rows, a command that will exist with the feature, and the reason.
+const LATER: &[(&str, &str, &str)] = &[
+    ("S1-S18", "EVAL", "scripts are not built yet"),
+    ("S25", "XAUTOCLAIM", "streams are not built yet"),
+    ("S26", "XACKDEL", "streams are not built yet"),
+    ("S31-S33, S35, S36", "RESTORE", "comes with persistence"),
+    ("S34, S38", "BGSAVE", "comes with persistence"),
+    ("S37", "PSYNC", "comes with replication"),
+    ("S39, S67, S68", "SENTINEL", "Sentinel is not built yet"),
+    (
+        "S46 (second half of S48)",
+        "BLPOP",
+        "blocking commands are not built yet",
+    ),
+    ("S49, S66", "STARTTLS", "TLS is not built yet"),
+    (
+        "S52, S71, S72",
+        "SUBSCRIBE",
+        "publish/subscribe is not built yet",
+    ),
+    ("S53", "CLUSTER", "cluster mode is not built yet"),
+    ("S61, S65", "ACL", "access control lists are not built yet"),
+    ("S47 with MULTI", "MULTI", "transactions are not built yet"),
+];
+
+#[test]
+fn rows_of_features_to_come() {
+    let mut target = Target::new(&[]);
+    for (rows, command, reason) in LATER {
+        let reply = target.say(command);
+        let unknown = reply.is_error() && reply.text().starts_with("ERR unknown command");
+        assert!(
+            unknown,
+            "{command} exists: {rows} of the list want tests ({reason}): {reply:?}"
+        );
+    }
+}
