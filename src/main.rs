@@ -69,6 +69,7 @@ fn greet(config: &Config) {
             "Warning: no config file specified, using the default config. In order to specify a config file use ferrite /path/to/redis.conf"
         ),
     }
+    tracing::warn!("This build keeps its data in memory only: nothing is saved, and the data set ends with the process");
     config.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
 }
 

@@ -38,7 +38,7 @@ const NOT_HERE: &str = "this server has no such mechanism";
 
 directives! {
     acl_pubsub_default: AclPubsubDefault = "resetchannels", Enum(AclPubsubDefault::NAMES), MUTABLE;
-    aclfile: String = "", Text(check::any), IMMUTABLE;
+    aclfile: String = "", Text(check::any), IMMUTABLE.inert(NOT_YET);
     acllog_max_len: usize = "128", Int(0, I64), MUTABLE.action(Action::AclLogMaxLen);
     active_defrag_cycle_max: u32 = "25", Int(1, 99), MUTABLE.inert(DEFRAG);
     active_defrag_cycle_min: u32 = "1", Int(1, 99), MUTABLE.inert(DEFRAG);
@@ -62,7 +62,7 @@ directives! {
     appenddirname: String = "appendonlydir", Text(check::appenddirname), IMMUTABLE;
     appendfilename: String = "appendonly.aof", Text(check::appendfilename), IMMUTABLE;
     appendfsync: AppendFsync = "everysec", Enum(AppendFsync::NAMES), MUTABLE.action(Action::AppendFsync);
-    appendonly: bool = "no", Bool, MUTABLE.not_loading().action(Action::AppendOnly);
+    appendonly: bool = "no", Bool, MUTABLE.not_loading().action(Action::AppendOnly).inert(NOT_YET);
     array_slice_size: u64 = "4096", Int(0, I64), MUTABLE.inert(TYPES);
     array_sparse_kmax: u64 = "10", Int(0, I64), MUTABLE.inert(TYPES);
     array_sparse_kmin: u64 = "5", Int(0, I64), MUTABLE.inert(TYPES);
@@ -228,7 +228,7 @@ directives! {
     replica_priority: u32 = "100", Int(0, I32), MUTABLE.alias(&["slave-priority"]);
     replica_read_only: bool = "yes", Bool, MUTABLE.alias(&["slave-read-only"]);
     replica_serve_stale_data: bool = "yes", Bool, MUTABLE.alias(&["slave-serve-stale-data"]);
-    replicaof: ReplicaOf = "", Kind::ReplicaOf, IMMUTABLE.alias(&["slaveof"]);
+    replicaof: ReplicaOf = "", Kind::ReplicaOf, IMMUTABLE.alias(&["slaveof"]).inert(NOT_YET);
     requirepass: Vec<u8> = "", Secret, MUTABLE.action(Action::RequirePass).sensitive();
     sanitize_dump_payload: SanitizeDumpPayload = "no", Enum(SanitizeDumpPayload::NAMES), MUTABLE;
     save: SaveRules = "3600 1 300 100 60 10000", Save, MUTABLE.action(Action::Save);
