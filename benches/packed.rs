@@ -2,7 +2,7 @@
 //! Run with `cargo bench --bench packed`.
 
 use ferrite::value::Limits;
-use ferrite::value::list::List;
+use ferrite::value::list::{End, List};
 use ferrite::value::packed::{Elem, Forward, Needle, Packed, WithBack};
 use std::hint::black_box;
 use std::time::Instant;
@@ -129,8 +129,8 @@ fn lists() {
     );
     bench("range of 100 in 1 M", N / 100, || {
         for i in 0..N / 100 {
-            let start = (i * 7919 % (N - 100)) as i64;
-            list.view().range(start, start + 99, |elem| {
+            let start = i * 7919 % (N - 100);
+            list.view().range(start, start + 100, |elem| {
                 black_box(elem.len_text());
             });
         }
@@ -147,19 +147,19 @@ fn lists() {
     bench("push and pop back, each, around 1 M", 2 * N, || {
         (0..N).for_each(|_| list.push_back(black_box(text), &limits));
         (0..N).for_each(|_| {
-            black_box(list.pop_back(&limits, |elem| elem.len_text()));
+            black_box(list.pop(End::Back, &limits, |elem| elem.len_text()));
         });
     });
     bench("push and pop front, each, around 1 M", 2 * N, || {
-        (0..N).for_each(|_| list.push_front(black_box(text), &limits));
+        (0..N).for_each(|_| list.push(black_box(text), End::Front, &limits));
         (0..N).for_each(|_| {
-            black_box(list.pop_front(&limits, |elem| elem.len_text()));
+            black_box(list.pop(End::Front, &limits, |elem| elem.len_text()));
         });
     });
     bench("queue: push back, pop front, each, 1 M", 2 * N, || {
         for _ in 0..N {
             list.push_back(black_box(text), &limits);
-            list.pop_front(&limits, |elem| elem.len_text());
+            list.pop(End::Front, &limits, |elem| elem.len_text());
         }
     });
     let mut short = List::new();
@@ -167,7 +167,7 @@ fn lists() {
     bench("queue: push back, pop front, each, 100", 2 * N, || {
         for _ in 0..N {
             short.push_back(black_box(text), &limits);
-            short.pop_front(&limits, |elem| elem.len_text());
+            short.pop(End::Front, &limits, |elem| elem.len_text());
         }
     });
     bench("insert in the middle of 1 M", N / 50, || {
