@@ -1,4 +1,4 @@
-//! Ferrite.
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod base;
 pub mod cli;
