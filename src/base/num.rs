@@ -86,6 +86,17 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(value)
 }
 
+/// What C's `strtod` gets to see of a text, for the places where Redis hands one over unchecked: it
+/// ends at the first NUL, and blanks before the number do not count. Blanks alone stay as they are:
+/// they are no number, while an empty text is read as zero there.
+pub fn c_text(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|b| *b == 0).unwrap_or(text.len());
+    let text = &text[..end];
+    let blank = |b: &u8| b.is_ascii_whitespace() || *b == 0x0b;
+    let start = text.iter().position(|b| !blank(b)).unwrap_or(0);
+    &text[start..]
+}
+
 fn has_nonzero_digit(text: &[u8]) -> bool {
     let mantissa = text.iter().take_while(|b| **b | 0x20 != b'e');
     mantissa.into_iter().any(|b| (b'1'..=b'9').contains(b))
@@ -216,6 +227,21 @@ mod tests {
         assert_eq!(parse_u64(b"18446744073709551616"), None);
         assert_eq!(parse_u64(b"99999999999999999999"), None);
         assert_eq!(parse_u64(b"-1"), None);
+    }
+
+    #[test]
+    fn c_sees_texts_up_to_a_nul_and_without_leading_blanks() {
+        let cases: [(&[u8], &[u8]); 6] = [
+            (b"1.5", b"1.5"),
+            (b" \t\n\x0b1 ", b"1 "),
+            (b"1\x002", b"1"),
+            (b"\x001", b""),
+            (b"", b""),
+            (b"  ", b"  "),
+        ];
+        for (text, seen) in cases {
+            assert_eq!(c_text(text), seen);
+        }
     }
 
     #[test]

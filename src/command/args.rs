@@ -63,6 +63,11 @@ impl<'a> Args<'a> {
         num::parse_i64(self.get(at)).ok_or(Error::NOT_INTEGER)
     }
 
+    /// Argument `at` as an integer of 32 bits, as database numbers are.
+    pub fn int32(&self, at: usize) -> Result<i32, Error> {
+        self.int(at)?.try_into().map_err(|_| Error::NOT_INT32)
+    }
+
     /// Argument `at` as a float.
     pub fn float(&self, at: usize) -> Result<f64, Error> {
         num::parse_f64(self.get(at)).ok_or(Error::NOT_FLOAT)
@@ -125,6 +130,11 @@ impl<'a> Cursor<'a> {
     /// Position of the next argument.
     pub fn at(&self) -> usize {
         self.at
+    }
+
+    /// The next argument as an integer of 32 bits.
+    pub fn int32(&mut self) -> Result<i32, Error> {
+        self.int()?.try_into().map_err(|_| Error::NOT_INT32)
     }
 
     /// Takes the next argument if it is this word, in any case.

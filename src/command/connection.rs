@@ -130,11 +130,7 @@ fn echo(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 fn select(ctx: &mut Ctx<'_>) -> Outcome {
-    let index = ctx.args.int(1).map_err(|_| Error::NOT_INTEGER)?;
-    if i32::try_from(index).is_err() {
-        return Err(Error::new("ERR value is out of range, value must between -2147483648 and 2147483647"));
-    }
-    let index = usize::try_from(index).ok().filter(|i| *i < ctx.db.ks.dbs.len());
+    let index = usize::try_from(ctx.args.int32(1)?).ok().filter(|i| *i < ctx.db.ks.dbs.len());
     ctx.client.db = index.ok_or(Error::new("ERR DB index is out of range"))?;
     ctx.out.ok();
     Ok(())

@@ -32,4 +32,10 @@ pub mod syntax;
 pub mod zset;
 
 #[cfg(test)]
+mod effects_tests;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod keys_tests;
+#[cfg(test)]
 pub mod testing;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::command::ctx::Ctx;
+use crate::command::ctx::{Ctx, Outcome};
 use crate::config::Config;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::server::Server;
@@ -63,6 +63,18 @@ impl Bench {
     /// Runs one command without a server around its handler; returns the events that it
     /// announced, as `name key` in their order (`new` and `keymiss` are left out).
     pub fn events(&mut self, line: &str) -> String {
+        self.handle(line).expect("no error");
+        let events = self.server.ks.effects.events.drain(..);
+        let events = events.filter(|event| !matches!(event.name, "new" | "keymiss"));
+        let texts: Vec<String> = events
+            .map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key)))
+            .collect();
+        texts.join(", ")
+    }
+
+    /// Runs one command without a server around its handler; its effects stay where they are
+    /// collected.
+    pub fn handle(&mut self, line: &str) -> Outcome {
         let words = crate::base::words::split(line.as_bytes()).expect("balanced quotes");
         let mut wire = format!("*{}\r\n", words.len()).into_bytes();
         for word in &words {
@@ -79,7 +91,9 @@ impl Bench {
         let command = server.core.commands.find(&args).ok().expect("a known command");
         server.ks.effects.begin();
         server.ks.effects.events.clear();
+        server.ks.effects.touched.clear();
         server.ks.effects.wanted = Class::all();
+        server.ks.effects.watching = true;
         let mut ctx = Ctx {
             args,
             db: server.ks.at(0),
@@ -88,13 +102,7 @@ impl Bench {
             core: &mut server.core,
             command,
         };
-        (command.spec.run)(&mut ctx).expect("no error");
-        let events = server.ks.effects.events.drain(..);
-        let events = events.filter(|event| !matches!(event.name, "new" | "keymiss"));
-        let texts: Vec<String> = events
-            .map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key)))
-            .collect();
-        texts.join(", ")
+        (command.spec.run)(&mut ctx)
     }
 
     /// Lets `ms` milliseconds pass for expiry.

@@ -126,6 +126,9 @@ impl<'a> Keys<'a> {
 
     #[inline]
     fn hash(&self, key: &[u8]) -> u64 {
+        // Every lookup of a key begins here.
+        #[cfg(test)]
+        recorder::see(key);
         self.ks.seed.hash_bytes(key)
     }
 
@@ -608,6 +611,31 @@ impl<'a> Keys<'a> {
     /// The command logs nothing although it counted changes.
     pub fn log_nothing(&mut self) {
         self.ks.effects.form = Form::Rewritten;
+    }
+}
+
+/// Which keys are looked up, for the test that compares them with those that the calls name.
+#[cfg(test)]
+pub mod recorder {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static SEEN: RefCell<Option<BTreeSet<Vec<u8>>>> = const { RefCell::new(None) };
+    }
+
+    /// Records the lookups of this thread from now on.
+    pub fn begin() {
+        SEEN.set(Some(BTreeSet::new()));
+    }
+
+    /// The keys that were looked up since [`begin`].
+    pub fn end() -> BTreeSet<Vec<u8>> {
+        SEEN.take().unwrap_or_default()
+    }
+
+    pub(super) fn see(key: &[u8]) {
+        SEEN.with_borrow_mut(|seen| seen.as_mut().map(|seen| seen.insert(key.to_vec())));
     }
 }
 

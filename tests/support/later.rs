@@ -87,11 +87,13 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
         "CLIENT TRACKINGINFO",
         "client-side caching is not built yet",
     ),
-    ("CLIENT GETREDIR", "client-side caching is not built yet"),
 ];
 
 /// The reason why the command of `line` (written as for redis-cli) does not exist yet.
 pub fn is_later(line: &str) -> Option<&'static str> {
+    if let Some(inner) = line.strip_prefix("COMMAND GETKEYS ") {
+        return is_later(inner);
+    }
     let mut parts = line
         .split(|char: char| char.is_ascii_whitespace() || char == '|')
         .map(str::to_ascii_uppercase);

@@ -43,15 +43,15 @@ pub(super) fn renamenx(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 /// A database number from an argument.
-fn database(ctx: &Ctx<'_>, text: i64) -> Result<usize, Error> {
+fn database(ctx: &Ctx<'_>, number: i32) -> Result<usize, Error> {
     let fits = |n: &usize| *n < ctx.db.ks.dbs.len();
-    usize::try_from(text).ok().filter(fits).ok_or(NO_SUCH_DB)
+    usize::try_from(number).ok().filter(fits).ok_or(NO_SUCH_DB)
 }
 
 /// `MOVE key db`
 pub(super) fn move_(ctx: &mut Ctx<'_>) -> Outcome {
     let key = ctx.args.get(1);
-    let index = database(ctx, ctx.args.int(2)?)?;
+    let index = database(ctx, ctx.args.int32(2)?)?;
     if index == ctx.db.index {
         return Err(SAME_OBJECT);
     }
@@ -77,7 +77,7 @@ pub(super) fn copy(ctx: &mut Ctx<'_>) -> Outcome {
         if rest.word("REPLACE") {
             replace = true;
         } else if rest.left() > 1 && rest.word("DB") {
-            index = database(ctx, rest.int()?)?;
+            index = database(ctx, rest.int32()?)?;
         } else {
             return Err(Error::SYNTAX);
         }

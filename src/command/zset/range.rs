@@ -32,6 +32,7 @@ enum Interval<'a> {
 
 /// A number as C's `strtod` reads it: nothing is zero, and what is too large is infinite.
 fn c_double(text: &[u8]) -> Option<f64> {
+    let text = num::c_text(text);
     if text.is_empty() {
         return Some(0.0);
     }
@@ -181,7 +182,7 @@ impl<'a> Request<'a> {
                 with_scores = true;
             } else if rest.left() > 2 && rest.word("LIMIT") {
                 limit = Limit::read(&mut rest)?;
-            } else if given.rev.is_none() && rest.word("REV") {
+            } else if rev.is_none() && rest.word("REV") {
                 rev = Some(true);
             } else if by.is_none() && rest.word("BYLEX") {
                 by = Some(By::Lex);
