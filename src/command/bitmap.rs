@@ -6,7 +6,7 @@ mod tests;
 
 use super::string::range::{clamp, clamp_ordered};
 use crate::base::num;
-use crate::command::args::{Args, Cursor};
+use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::command::keys;
@@ -163,16 +163,13 @@ fn getbit(ctx: &mut Ctx<'_>) -> Outcome {
     Ok(())
 }
 
-/// Takes the optional unit at the end of the arguments: true for `BIT`.
-fn read_unit(rest: &mut Cursor<'_>) -> Result<bool, Error> {
-    let bit = rest.word("BIT");
-    if !bit && !rest.done() && !rest.word("BYTE") {
-        return Err(Error::SYNTAX);
-    }
-    if rest.done() {
-        Ok(bit)
-    } else {
-        Err(Error::SYNTAX)
+/// Reads the unit of a range, argument `at`, if it is given: true for `BIT`. It is the last argument.
+fn read_unit(args: &Args<'_>, at: usize) -> Result<bool, Error> {
+    match args.len().checked_sub(at) {
+        None | Some(0) => Ok(false),
+        Some(1) if args.is(at, "BIT") => Ok(true),
+        Some(1) if args.is(at, "BYTE") => Ok(false),
+        Some(_) => Err(Error::SYNTAX),
     }
 }
 
@@ -183,14 +180,13 @@ fn bits_of((first, last): (usize, usize)) -> (usize, usize) {
 
 /// `BITCOUNT key [start end [BYTE|BIT]]`
 fn bitcount(ctx: &mut Ctx<'_>) -> Outcome {
-    let mut rest = ctx.args.cursor(2);
-    let range = if rest.done() {
-        None
-    } else if rest.left() == 1 {
-        return Err(Error::SYNTAX);
-    } else {
-        let ends = (rest.int()?, rest.int()?);
-        Some((ends, read_unit(&mut rest)?))
+    let range = match ctx.args.len() {
+        2 => None,
+        4 | 5 => {
+            let ends = (ctx.args.int(2)?, ctx.args.int(3)?);
+            Some((ends, read_unit(&ctx.args, 4)?))
+        }
+        _ => return Err(Error::SYNTAX),
     };
     let ones = match (ctx.db.read_str(&ctx.args[1])?, range) {
         (None, _) => 0,
@@ -215,10 +211,18 @@ fn bitpos(ctx: &mut Ctx<'_>) -> Outcome {
         1 => true,
         _ => return Err(NOT_A_BIT),
     };
-    let mut rest = ctx.args.cursor(3);
-    let start = if rest.done() { 0 } else { rest.int()? };
-    let end = if rest.done() { None } else { Some(rest.int()?) };
-    let in_bits = read_unit(&mut rest)?;
+    let given = ctx.args.len();
+    if given > 6 {
+        return Err(Error::SYNTAX);
+    }
+    let start = if given > 3 { ctx.args.int(3)? } else { 0 };
+    // A wrong unit is reported before a wrong end.
+    let in_bits = read_unit(&ctx.args, 5)?;
+    let end = if given > 4 {
+        Some(ctx.args.int(4)?)
+    } else {
+        None
+    };
     let Some(text) = ctx.db.read_str(&ctx.args[1])? else {
         // As if zeros went on for ever.
         ctx.out.int(if bit { -1 } else { 0 });

@@ -220,7 +220,8 @@ impl Area {
     }
 
     /// Ranges of scores, first included and second not, that hold all points of the area (and
-    /// others). In ascending order, apart from each other.
+    /// others), apart from each other. The range around the center comes first, so that an unsorted
+    /// answer begins near it; the others follow in ascending order, then those below.
     pub fn score_ranges(&self) -> Vec<(f64, f64)> {
         let (steps, rows, columns) = self.cover();
         let count = 1i64 << steps;
@@ -246,6 +247,9 @@ impl Area {
             // 180° and the greatest latitude themselves lie in cells behind the last.
             push(1 << (2 * STEPS), 4 << (2 * STEPS));
         }
+        let center = self.center.bits() as f64;
+        let first = ranges.iter().position(|r| r.0 <= center && center < r.1);
+        ranges.rotate_left(first.unwrap_or(0));
         ranges
     }
 }
@@ -332,8 +336,11 @@ mod tests {
                 }
             };
             let area = Area { center, shape };
-            let ranges = area.score_ranges();
+            let mut ranges = area.score_ranges();
             assert!(ranges.len() <= 17);
+            let middle = center.bits() as f64;
+            assert!(ranges[0].0 <= middle && middle < ranges[0].1, "{area:?}");
+            ranges.sort_by(|a, b| a.0.total_cmp(&b.0));
             assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0));
             let degrees = size / 50_000.0;
             for _ in 0..50 {

@@ -40,6 +40,11 @@ fn counts_and_positions() {
         ("BITCOUNT a 0", "-ERR syntax error"),
         ("BITCOUNT a 0 1 foo", "-ERR syntax error"),
         ("BITCOUNT a 0 1 BIT x", "-ERR syntax error"),
+        ("BITCOUNT a x y BIT x", "-ERR syntax error"),
+        (
+            "BITCOUNT a x 1 foo",
+            "-ERR value is not an integer or out of range",
+        ),
         ("BITCOUNT a -6 -7", ":0"),
         ("BITCOUNT nokey 0 1", ":0"),
         ("SET b '\\xff\\xf0\\x00'", "+OK"),
@@ -49,6 +54,16 @@ fn counts_and_positions() {
         ("BITPOS nokey 1", ":-1"),
         ("BITPOS nokey 2", "-ERR The bit argument must be 1 or 0."),
         ("BITPOS a 1 0 1 foo", "-ERR syntax error"),
+        ("BITPOS a 1 0 x foo", "-ERR syntax error"),
+        (
+            "BITPOS a 1 x 1 foo",
+            "-ERR value is not an integer or out of range",
+        ),
+        (
+            "BITPOS a 1 0 x BIT",
+            "-ERR value is not an integer or out of range",
+        ),
+        ("BITPOS a 1 x x BIT x", "-ERR syntax error"),
         ("SET f \"\\xff\\xff\"", "+OK"),
         ("BITPOS f 0", ":16"),
         ("BITPOS f 0 0 -1", ":-1"),
