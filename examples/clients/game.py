@@ -84,13 +84,13 @@ befriend("ada", "eve")
 befriend("bob", "eve")
 assert common_friends("ada", "bob") == {"eve"}
 
-token = lock("chest", 200)
-assert token and lock("chest", 200) is None
+token = lock("chest", 5000)
+assert token and lock("chest", 5000) is None
 assert not unlock("chest", "somebody else's token")
 assert unlock("chest", token)
 stale = lock("chest", 50)
 time.sleep(0.06)
-fresh = lock("chest", 1000)
+fresh = lock("chest", 5000)
 assert fresh and not unlock("chest", stale)  # the first holder came too late and harms nobody
 assert r.execute_command("DELEX", "game:lock:chest", "IFEQ", fresh) == 1  # the same, in Redis 8.4's words
 
