@@ -388,12 +388,13 @@ fn pop_count(ctx: &mut Ctx<'_>, end: End) -> Outcome {
 /// Removes up to `count` elements and replies with them; returns how many.
 fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) -> Result<usize, Error> {
     let (limits, out) = (ctx.db.limits(), &mut *ctx.out);
-    ctx.db.update(key, |list: &mut List| {
+    let (count, rest) = ctx.db.update(key, |list: &mut List| {
         let count = count.min(list.len());
         out.array(count);
-        drop(list.pop_many(end, count, &limits, |elem| reply_elem(out, elem)));
-        count
-    })
+        (count, list.pop_many(end, count, &limits, |elem| reply_elem(out, elem)))
+    })?;
+    ctx.db.ks.reaper.free_chunks(rest);
+    Ok(count)
 }
 
 /// Writes an element as a bulk string.

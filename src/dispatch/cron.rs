@@ -1,13 +1,17 @@
 //! What happens between commands: expiry, statistics, idle clients, output limits.
 
 use super::client::{Client, ClientFlags, ClientType, SMALL_IO};
+use super::crash;
 use super::server::Server;
 use crate::base::alloc;
+use crate::command::info;
 use crate::config::ClientClass;
 use crate::keyspace::cycle::Slice;
 use crate::net::conn::Close;
 use std::sync::atomic::Ordering;
 
+/// Runs of the cron between two notes of INFO for a crash report.
+const CRASH_INFO_TICKS: u64 = 50;
 /// An expiry slice ends after this long, in µs.
 const EXPIRE_SLICE_US: i64 = 1_000;
 
@@ -40,6 +44,9 @@ impl Server {
             );
         }
         self.sample_rates();
+        if self.core.cron_ticks % CRASH_INFO_TICKS == 1 {
+            crash::note_info(info::everything(&self.core, &self.ks));
+        }
         alloc::used_memory();
         self.ks.effects.events.clear();
         self.ks.effects.touched.clear();

@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::db::Db;
+use crate::value::list::Chunk;
+use crate::value::tree::Remains;
 use crate::value::entry::{Entry, ObjRef, Payload};
 
 /// Collections with fewer elements are freed in place.
@@ -19,6 +21,8 @@ const MIN_BYTES: usize = 256 * 1024;
 enum Load {
     Entry(Entry),
     Databases(Vec<Db>),
+    /// Part of a list that was cut off.
+    Chunks(Remains<Chunk>),
     /// Answered when everything before it is freed.
     Barrier(Sender<()>),
 }
@@ -46,6 +50,7 @@ impl Reaper {
                 match load {
                     Load::Entry(entry) => drop(entry),
                     Load::Databases(dbs) => drop(dbs),
+                    Load::Chunks(rest) => drop(rest),
                     // The asker may be gone already.
                     Load::Barrier(done) => drop(done.send(())),
                 }
@@ -71,6 +76,13 @@ impl Reaper {
     pub fn free(&self, entry: Entry) {
         if is_large(&entry) {
             self.send(Load::Entry(entry));
+        }
+    }
+
+    /// Frees what was cut off a list, if there is anything.
+    pub fn free_chunks(&self, rest: Option<Remains<Chunk>>) {
+        if let Some(rest) = rest {
+            self.send(Load::Chunks(rest));
         }
     }
 
@@ -117,6 +129,7 @@ impl Load {
         match self {
             Load::Entry(_) => 1,
             Load::Databases(dbs) => dbs.iter().map(|db| db.table.len() as u64).sum(),
+            Load::Chunks(_) => 1,
             Load::Barrier(_) => 0,
         }
     }

@@ -73,7 +73,7 @@ pub(super) fn ltrim(ctx: &mut Ctx<'_>) -> Outcome {
         (before - list.len(), rest)
     })?;
     if let Some((removed, rest)) = trimmed {
-        drop(rest);
+        ctx.db.ks.reaper.free_chunks(rest);
         ctx.db.effect(Class::LIST, "ltrim", key, removed);
     }
     ctx.out.ok();
