@@ -13,10 +13,12 @@ pub mod fields;
 pub mod keys;
 pub mod reaper;
 pub mod table;
+pub mod text;
 #[cfg(test)]
 mod tests;
 
-pub use keys::{Expire, Keys, Text};
+pub use keys::{Expire, Keys};
+pub use text::Text;
 
 use crate::base::hash::Seed;
 use crate::base::rng::Rng;

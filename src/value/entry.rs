@@ -31,11 +31,15 @@ use std::sync::atomic::{AtomicU8, AtomicU16, Ordering, fence};
 
 use crate::base::hash::Seed;
 use crate::keyspace::table::{Item, prefetch};
-use crate::value::hash::HashTable;
-use crate::value::list::ListTree;
-use crate::value::set::SetTable;
-use crate::value::zset::ZsetTree;
 use crate::value::Obj;
+
+mod parts;
+mod pen;
+#[cfg(test)]
+mod tests;
+
+pub use parts::{BigRef, Blob, Head, New, ObjRef, Payload};
+use pen::{Pen, len_size, new_kind, new_size};
 
 const KIND: u8 = 0x0f;
 const CLOCK: u8 = 0x10;
@@ -65,166 +69,6 @@ pub const INLINE_MAX: usize = 1024;
 /// count before they look.
 const MAX_SHARES: u16 = u16::MAX / 2;
 
-/// A small collection as it lies inside its entry: which encoding, how many elements, the bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Blob<'a> {
-    /// One of the `value::tag` constants: type and encoding of the bytes.
-    pub tag: u8,
-    /// Number of packed elements.
-    pub count: u32,
-    pub bytes: &'a [u8],
-}
-
-/// A view of an entry's value.
-#[derive(Clone, Copy, Debug)]
-pub enum Payload<'a> {
-    None,
-    Int(i64),
-    /// A short string.
-    Str(&'a [u8]),
-    /// A short string that was modified in place (`OBJECT ENCODING` says `raw`).
-    Raw(&'a [u8]),
-    /// A string longer than [`INLINE_MAX`].
-    Big(BigRef<'a>),
-    /// A small collection.
-    Packed(Blob<'a>),
-    /// A large collection.
-    Obj(ObjRef<'a>),
-}
-
-/// A large collection behind an entry, borrowed.
-#[derive(Clone, Copy, Debug)]
-pub enum ObjRef<'a> {
-    List(&'a ListTree),
-    Set(&'a SetTable),
-    Hash(&'a HashTable),
-    Zset(&'a ZsetTree),
-}
-
-impl Obj {
-    /// Position of the variant: the entry keeps it in its kind.
-    fn tag(&self) -> u8 {
-        match self {
-            Obj::List(_) => 0,
-            Obj::Set(_) => 1,
-            Obj::Hash(_) => 2,
-            Obj::Zset(_) => 3,
-        }
-    }
-
-    fn into_raw(self) -> *const () {
-        match self {
-            Obj::List(arc) => Arc::into_raw(arc).cast(),
-            Obj::Set(arc) => Arc::into_raw(arc).cast(),
-            Obj::Hash(arc) => Arc::into_raw(arc).cast(),
-            Obj::Zset(arc) => Arc::into_raw(arc).cast(),
-        }
-    }
-
-    /// SAFETY: `raw` came from `into_raw` of an Obj with this tag, whose count moves back.
-    unsafe fn from_raw(tag: u8, raw: *const ()) -> Obj {
-        unsafe {
-            match tag {
-                0 => Obj::List(Arc::from_raw(raw.cast())),
-                1 => Obj::Set(Arc::from_raw(raw.cast())),
-                2 => Obj::Hash(Arc::from_raw(raw.cast())),
-                3 => Obj::Zset(Arc::from_raw(raw.cast())),
-                _ => unreachable!("unknown collection tag {tag}"),
-            }
-        }
-    }
-
-    /// SAFETY: as from_raw, for the duration of `'a`.
-    unsafe fn ref_raw<'a>(tag: u8, raw: *const ()) -> ObjRef<'a> {
-        unsafe {
-            match tag {
-                0 => ObjRef::List(&*raw.cast()),
-                1 => ObjRef::Set(&*raw.cast()),
-                2 => ObjRef::Hash(&*raw.cast()),
-                3 => ObjRef::Zset(&*raw.cast()),
-                _ => unreachable!("unknown collection tag {tag}"),
-            }
-        }
-    }
-}
-
-/// A shared string buffer behind an entry, borrowed.
-#[derive(Clone, Copy, Debug)]
-pub struct BigRef<'a> {
-    raw: *const Vec<u8>,
-    _life: std::marker::PhantomData<&'a Entry>,
-}
-
-// SAFETY: a borrow of an Arc<Vec<u8>>'s content.
-unsafe impl Send for BigRef<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for BigRef<'_> {}
-
-impl<'a> BigRef<'a> {
-    pub fn bytes(&self) -> &'a [u8] {
-        // SAFETY: the entry owns a strong count of the Arc while it is borrowed.
-        unsafe { &*self.raw }
-    }
-
-    /// Bytes of the buffer, used or not.
-    pub fn capacity(&self) -> usize {
-        // SAFETY: as in bytes().
-        unsafe { (*self.raw).capacity() }
-    }
-
-    /// Another owner of the buffer, for replies that do not copy it.
-    pub fn to_arc(&self) -> Arc<Vec<u8>> {
-        // SAFETY: raw came from Arc::into_raw; the count is raised for the new owner.
-        unsafe {
-            Arc::increment_strong_count(self.raw);
-            Arc::from_raw(self.raw)
-        }
-    }
-}
-
-/// A value for a new or changed entry.
-#[derive(Debug)]
-pub enum New<'a> {
-    None,
-    Int(i64),
-    Str(&'a [u8]),
-    Raw(&'a [u8]),
-    Big(Arc<Vec<u8>>),
-    Packed(Blob<'a>),
-    Obj(Obj),
-}
-
-impl<'a> New<'a> {
-    /// A string in the smallest form: integer if canonical, inline if short, else shared.
-    pub fn string(bytes: &'a [u8]) -> New<'a> {
-        match crate::base::num::parse_i64(bytes) {
-            Some(n) => New::Int(n),
-            None if bytes.len() <= INLINE_MAX => New::Str(bytes),
-            None => New::Big(Arc::new(bytes.to_vec())),
-        }
-    }
-
-    /// A string that was modified in place: never an integer.
-    pub fn raw(bytes: Vec<u8>, scratch: &'a mut Vec<u8>) -> New<'a> {
-        if bytes.len() <= INLINE_MAX {
-            *scratch = bytes;
-            New::Raw(scratch)
-        } else {
-            New::Big(Arc::new(bytes))
-        }
-    }
-}
-
-/// The parts around the value.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Head {
-    /// Access clock (24 bits), or none for fields and members.
-    pub clock: Option<u32>,
-    /// Unix time in ms at which the entry ends.
-    pub expire: Option<i64>,
-    pub score: Option<f64>,
-}
-
 /// A thin, reference-counted pointer to one entry, aligned to 8. `Clone` shares.
 #[repr(transparent)]
 pub struct Entry(NonNull<u8>);
@@ -242,102 +86,6 @@ pub fn size_class(size: usize) -> usize {
     }
     let step = ((size - 1).ilog2() - 2) as usize;
     size.next_multiple_of(1 << step)
-}
-
-fn len_size(len: usize) -> usize {
-    match len {
-        0..=253 => 1,
-        254..=0xffff => 3,
-        _ => 5,
-    }
-}
-
-fn int_kind(n: i64) -> (u8, usize) {
-    if i8::try_from(n).is_ok() {
-        (K_INT8, 1)
-    } else if i16::try_from(n).is_ok() {
-        (K_INT16, 2)
-    } else if i32::try_from(n).is_ok() {
-        (K_INT32, 4)
-    } else {
-        (K_INT64, 8)
-    }
-}
-
-fn new_kind(new: &New<'_>) -> u8 {
-    match new {
-        New::None => K_NONE,
-        New::Int(n) => int_kind(*n).0,
-        New::Str(_) => K_STR,
-        New::Raw(_) => K_RAW,
-        New::Big(_) => K_BIG,
-        New::Packed(_) => K_PACKED,
-        New::Obj(obj) => K_OBJ + obj.tag(),
-    }
-}
-
-fn new_size(new: &New<'_>) -> usize {
-    match new {
-        New::None => 0,
-        New::Int(n) => int_kind(*n).1,
-        New::Str(b) | New::Raw(b) => len_size(b.len()) + b.len(),
-        New::Big(_) | New::Obj(_) => 8,
-        New::Packed(b) => {
-            1 + len_size(b.count as usize) + len_size(b.bytes.len()) + b.bytes.len()
-        }
-    }
-}
-
-/// Writes at a moving position of an allocation.
-struct Pen(*mut u8);
-
-impl Pen {
-    /// SAFETY: room for `bytes` behind the pen.
-    unsafe fn put(&mut self, bytes: &[u8]) {
-        unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0, bytes.len());
-            self.0 = self.0.add(bytes.len());
-        }
-    }
-
-    /// SAFETY: room for `len_size(len)` bytes.
-    unsafe fn put_len(&mut self, len: usize) {
-        unsafe {
-            match len {
-                0..=253 => self.put(&[len as u8]),
-                254..=0xffff => {
-                    self.put(&[254]);
-                    self.put(&(len as u16).to_le_bytes());
-                }
-                _ => {
-                    self.put(&[255]);
-                    self.put(&u32::try_from(len).expect("length below 4 GiB").to_le_bytes());
-                }
-            }
-        }
-    }
-
-    /// SAFETY: room for `new_size(new)` bytes.
-    unsafe fn put_payload(&mut self, new: New<'_>) {
-        unsafe {
-            match new {
-                New::None => {}
-                New::Int(n) => self.put(&n.to_le_bytes()[..int_kind(n).1]),
-                New::Str(b) | New::Raw(b) => {
-                    self.put_len(b.len());
-                    self.put(b);
-                }
-                New::Big(arc) => self.put(&(Arc::into_raw(arc) as usize).to_ne_bytes()),
-                New::Obj(obj) => self.put(&(obj.into_raw() as usize).to_ne_bytes()),
-                New::Packed(b) => {
-                    self.put(&[b.tag]);
-                    self.put_len(b.count as usize);
-                    self.put_len(b.bytes.len());
-                    self.put(b.bytes);
-                }
-            }
-        }
-    }
 }
 
 impl Entry {
@@ -818,6 +566,3 @@ impl Item for Entry {
         prefetch(self.0.as_ptr());
     }
 }
-
-#[cfg(test)]
-mod tests;
