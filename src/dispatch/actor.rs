@@ -77,6 +77,7 @@ impl Actor {
             std::future::poll_fn(|cx| self.poll_work(cx)).await;
             let begin_us = self.server.core.clock.mono_us();
             let commands = self.server.core.stats.total_commands;
+            self.server.share_turn(self.inbox.len() + self.runnable.len());
             let inbox = std::mem::take(&mut self.inbox);
             self.inbox = self.handle_all(inbox);
             self.run_slices();

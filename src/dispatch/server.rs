@@ -23,8 +23,11 @@ use crate::net::conn::Close;
 use crate::resp::reply::Reply;
 use crate::resp::request::Fault;
 
-/// A client's batch gives way to others after this long, in µs.
+/// A client's batch gives way to others after this long, in µs, if it is alone.
 const BATCH_SLICE_US: i64 = 2_000;
+/// With many clients each gets its part of that, but no less than this: long enough for any
+/// pipeline of some hundred small commands.
+const BATCH_SLICE_MIN_US: i64 = 250;
 /// Eviction hands back after this long, in µs; the next command goes on with it.
 const EVICTION_SLICE_US: i64 = 500;
 /// Eviction waits this long for a large value to be freed before it looks for another victim.
@@ -34,6 +37,8 @@ const REAPER_WAIT: Duration = Duration::from_micros(300);
 pub struct Server {
     pub ks: Keyspace,
     pub core: Core,
+    /// What a batch gets of this turn, in µs.
+    slice_us: i64,
 }
 
 /// Where a batch stands after its turn.
@@ -51,7 +56,7 @@ pub enum Turn {
 impl Server {
     pub fn new(config: Config) -> Server {
         let ks = Keyspace::new(config.databases, Seed::process().clone(), Rng::from_os());
-        let mut server = Server { ks, core: Core::new(config) };
+        let mut server = Server { ks, core: Core::new(config), slice_us: BATCH_SLICE_US };
         server.apply_settings();
         server.tick();
         server
@@ -61,6 +66,12 @@ impl Server {
     pub fn tick(&mut self) {
         self.core.now_us = self.core.clock.mono_us();
         self.ks.now_ms = self.core.clock.unix_us(self.core.now_us).div_euclid(1000);
+    }
+
+    /// Divides the time of one turn between this many batches.
+    pub fn share_turn(&mut self, batches: usize) {
+        let batches = i64::try_from(batches).unwrap_or(i64::MAX).max(1);
+        self.slice_us = (BATCH_SLICE_US / batches).max(BATCH_SLICE_MIN_US);
     }
 
     /// Runs the commands of a client's batch from where it stands.
@@ -91,7 +102,7 @@ impl Server {
                 turn = Turn::OverLimit;
                 break;
             }
-            if self.core.now_us - begin_us > BATCH_SLICE_US && waiting.next < batch.commands.len() {
+            if self.core.now_us - begin_us > self.slice_us && waiting.next < batch.commands.len() {
                 turn = Turn::Yield;
                 break;
             }
