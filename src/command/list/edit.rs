@@ -1,5 +1,6 @@
 //! Changing lists in place: LSET, LINSERT, LREM, LTRIM.
 
+use super::read::TOO_LOW;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::keyspace::effect::Class;
@@ -51,6 +52,9 @@ pub(super) fn linsert(ctx: &mut Ctx<'_>) -> Outcome {
 /// `LREM key count element`
 pub(super) fn lrem(ctx: &mut Ctx<'_>) -> Outcome {
     let (key, count, element) = (ctx.args.get(1), ctx.args.int(2)?, ctx.args.get(3));
+    if count == i64::MIN {
+        return Err(TOO_LOW);
+    }
     let limits = ctx.db.limits();
     let removed = ctx
         .db

@@ -76,7 +76,7 @@ impl Search {
             if rest.word("RANK") {
                 let rank = rest.int()?;
                 if rank == i64::MIN {
-                    return Err(RANK_TOO_LOW);
+                    return Err(TOO_LOW);
                 }
                 search.back = rank < 0;
                 search.skip = rank.unsigned_abs().checked_sub(1).ok_or(RANK_ZERO)?;
@@ -138,7 +138,8 @@ const RANK_ZERO: Error = Error::new(
     "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from \
      the end of the list",
 );
-const RANK_TOO_LOW: Error = Error::new(
+/// Of numbers whose sign says the direction, the one that cannot be turned round.
+pub(super) const TOO_LOW: Error = Error::new(
     "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
 );
 const COUNT_NEGATIVE: Error = Error::new("ERR COUNT can't be negative");

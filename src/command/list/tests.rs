@@ -90,6 +90,10 @@ fn changes_in_place() {
         "*7 $1 a $1 6 $1 b $1 7 $1 a $1 x $1 a"
     );
     assert_eq!(b.say("LREM l -2 a"), ":2");
+    assert_eq!(
+        b.say("LREM l -9223372036854775808 a"),
+        "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+    );
     assert_eq!(b.say("LTRIM l 1 -2"), "+OK");
     assert_eq!(b.say("LRANGE l 0 -1"), "*3 $1 6 $1 b $1 7");
     assert_eq!(b.say("LTRIM l 5 9"), "+OK");
