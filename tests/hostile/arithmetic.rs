@@ -115,7 +115,7 @@ const EDGES: &[(&str, Want)] = &[
     ("LRANGE l -9223372036854775808 9223372036854775807", Is("[a b c d]")),
     ("LRANGE l 9223372036854775807 -9223372036854775808", Is("[]")),
     ("LTRIM nolist -9223372036854775808 9223372036854775807", Is("OK")),
-    ("LREM l -9223372036854775808 nosuch", Is("0")),
+    ("LREM l -9223372036854775808 nosuch", Error("ERR value is out of range")),
     ("LREM l 9223372036854775807 nosuch", Is("0")),
     ("LPOP l 9223372036854775808", Error("ERR value is out of range, must be positive")),
     ("LPOP nolist 9223372036854775807", Is("(nil)")),
