@@ -259,13 +259,7 @@ impl Loader {
         }
         match (name.as_slice(), words.len()) {
             (b"include", 1) => return self.include(&words[0], &file_line(Vec::new()), depth),
-            (b"user", 1..) => {
-                self.notice(
-                    "user",
-                    "it has no effect here: access control lists are not part of this build, every client has all rights",
-                );
-                self.config.users.push(file_line(words));
-            }
+            (b"user", 1..) => self.config.users.push(file_line(words)),
             (b"rename-command", 2) => self.config.renamed_commands.push(file_line(words)),
             (b"loadmodule", 1..) => {
                 let module = String::from_utf8_lossy(&words[0]).into_owned();
