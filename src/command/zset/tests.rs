@@ -398,3 +398,30 @@ fn the_form_follows_the_limits() {
         ],
     );
 }
+
+#[test]
+fn a_scan_meets_every_member_in_both_forms() {
+    for (count, encoding) in [(30, "$8 listpack"), (1000, "$8 skiplist")] {
+        let mut bench = bench();
+        for at in 0..count {
+            bench.say(&format!("ZADD s {at} key:{at}"));
+        }
+        assert_eq!(bench.say("OBJECT ENCODING s"), encoding);
+        let mut met = std::collections::BTreeSet::new();
+        let mut cursor = "0".to_string();
+        loop {
+            let reply = bench.say(&format!("ZSCAN s {cursor}"));
+            // "*2 $n cursor *m", then "$n" and a text for each member and each score.
+            let words: Vec<&str> = reply.split(' ').collect();
+            for pair in words[4..].chunks_exact(4) {
+                assert_eq!(pair[1], format!("key:{}", pair[3]));
+                met.insert(pair[1].to_string());
+            }
+            cursor = words[2].to_string();
+            if cursor == "0" {
+                break;
+            }
+        }
+        assert_eq!(met.len(), count);
+    }
+}
