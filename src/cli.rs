@@ -201,10 +201,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
 /// A configuration that restricts users is refused: without access control lists the server
 /// would be open to everybody whom those lines are to keep out.
 pub fn load(sources: &Sources) -> Result<Config, u8> {
-    const NO_ACL: &str = "access control lists are not part of this build: use requirepass, or remove the users";
+    const NO_ACL: &str =
+        "access control lists are not part of this build: use requirepass, or remove the users";
     let config = Config::load(sources).and_then(|config| match config.users.first() {
         Some(line) => Err(line.error(NO_ACL)),
-        None if !config.aclfile.is_empty() => Err(LoadError::Whole { reason: format!("aclfile: {NO_ACL}") }),
+        None if !config.aclfile.is_empty() => Err(LoadError::Whole {
+            reason: format!("aclfile: {NO_ACL}"),
+        }),
         None => Ok(config),
     });
     config.map_err(|error| {

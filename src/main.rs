@@ -38,7 +38,8 @@ fn main() -> ExitCode {
 fn serve(mut config: Config) -> Result<(), String> {
     let log = Log::new();
     log.install();
-    process::enter_directory(&config).map_err(|e| format!("Can't chdir to '{}': {e}", config.dir))?;
+    process::enter_directory(&config)
+        .map_err(|e| format!("Can't chdir to '{}': {e}", config.dir))?;
     // After entering the directory: a relative name of the log file stands in there.
     log.open(&config)?;
     process::daemonize(&config).map_err(|e| format!("Can't go to the background: {e}"))?;
@@ -50,7 +51,9 @@ fn serve(mut config: Config) -> Result<(), String> {
     }
     process::prepare_system(&config);
     process::set_title(&config);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|e| format!("Can't start the event loop: {e}"))?;
     runtime.block_on(run(config, log))
 }
@@ -69,8 +72,13 @@ fn greet(config: &Config) {
             "Warning: no config file specified, using the default config. In order to specify a config file use ferrite /path/to/redis.conf"
         ),
     }
-    tracing::warn!("This build keeps its data in memory only: nothing is saved, and the data set ends with the process");
-    config.notices.iter().for_each(|notice| tracing::warn!("{notice}"));
+    tracing::warn!(
+        "This build keeps its data in memory only: nothing is saved, and the data set ends with the process"
+    );
+    config
+        .notices
+        .iter()
+        .for_each(|notice| tracing::warn!("{notice}"));
 }
 
 /// What `always-show-logo` shows; tools find the process id here.
@@ -88,7 +96,8 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     let pid_file = process::PidFile::create(&config);
     let supervisor = process::Supervisor::detect(config.supervised);
     let (sender, mailbox) = mailbox();
-    let threads = io_threads(config.io_threads).map_err(|e| format!("Can't start I/O threads: {e}"))?;
+    let threads =
+        io_threads(config.io_threads).map_err(|e| format!("Can't start I/O threads: {e}"))?;
     let mut listeners = Listeners::new(sender.clone(), config.shared(), threads);
     listeners.open_tcp(&config)?;
     listeners.open_unix(&config)?;
@@ -116,7 +125,9 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     supervisor.ready();
     // As a task, because waking the future of `block_on` costs a system call.
     let actor = tokio::spawn(Actor::new(server, mailbox).run());
-    let mut server = actor.await.map_err(|e| format!("The server ended unexpectedly: {e}"))?;
+    let mut server = actor
+        .await
+        .map_err(|e| format!("The server ended unexpectedly: {e}"))?;
     supervisor.stopping();
     if let Some(listeners) = &mut server.core.listeners {
         listeners.close();
@@ -128,7 +139,10 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
 
 fn watch_signals(sender: Sender<Message>) {
     use tokio::signal::unix::{SignalKind, signal};
-    for (kind, name) in [(SignalKind::terminate(), "SIGTERM"), (SignalKind::interrupt(), "SIGINT")] {
+    for (kind, name) in [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+    ] {
         let sender = sender.clone();
         match signal(kind) {
             Ok(mut stream) => {

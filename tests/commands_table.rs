@@ -32,21 +32,55 @@ const NOT_LISTED: &[(&str, &str)] = &[
     ("hotkeys", "of a later release than the one that we promise"),
     ("himport", "of a later release than the one that we promise"),
     ("lmovem", "of a later release than the one that we promise"),
-    ("sdiffcard", "of a later release than the one that we promise"),
-    ("sunioncard", "of a later release than the one that we promise"),
+    (
+        "sdiffcard",
+        "of a later release than the one that we promise",
+    ),
+    (
+        "sunioncard",
+        "of a later release than the one that we promise",
+    ),
     ("trimslots", "cluster mode is not built yet"),
     ("clusterscan", "cluster mode is not built yet"),
 ];
 
 /// Differences from the file that are meant: command, field, reason.
 const EXPLAINED: &[(&str, &str, &str)] = &[
-    ("xadd", "arguments", "IDMP and IDMPAUTO are of a later release than the one that we promise"),
-    ("xread", "arguments", "MAXCOUNT and MAXSIZE are of a later release than the one that we promise"),
-    ("xreadgroup", "arguments", "MAXCOUNT and MAXSIZE are of a later release than the one that we promise"),
-    ("zinter", "arguments", "AGGREGATE COUNT is of a later release than the one that we promise"),
-    ("zinterstore", "arguments", "AGGREGATE COUNT is of a later release than the one that we promise"),
-    ("zunion", "arguments", "AGGREGATE COUNT is of a later release than the one that we promise"),
-    ("zunionstore", "arguments", "AGGREGATE COUNT is of a later release than the one that we promise"),
+    (
+        "xadd",
+        "arguments",
+        "IDMP and IDMPAUTO are of a later release than the one that we promise",
+    ),
+    (
+        "xread",
+        "arguments",
+        "MAXCOUNT and MAXSIZE are of a later release than the one that we promise",
+    ),
+    (
+        "xreadgroup",
+        "arguments",
+        "MAXCOUNT and MAXSIZE are of a later release than the one that we promise",
+    ),
+    (
+        "zinter",
+        "arguments",
+        "AGGREGATE COUNT is of a later release than the one that we promise",
+    ),
+    (
+        "zinterstore",
+        "arguments",
+        "AGGREGATE COUNT is of a later release than the one that we promise",
+    ),
+    (
+        "zunion",
+        "arguments",
+        "AGGREGATE COUNT is of a later release than the one that we promise",
+    ),
+    (
+        "zunionstore",
+        "arguments",
+        "AGGREGATE COUNT is of a later release than the one that we promise",
+    ),
 ];
 
 fn text(value: &Json) -> String {

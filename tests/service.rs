@@ -226,11 +226,20 @@ fn a_start_that_cannot_work_gives_its_reason() {
 /// Lines that restrict users must not start a server that lets everybody in.
 #[test]
 fn a_configuration_with_users_is_refused() {
-    for options in [&["--user", "default on >secret"][..], &["--aclfile", "users.acl"]] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_ferrite")).args(options).output().unwrap();
+    for options in [
+        &["--user", "default on >secret"][..],
+        &["--aclfile", "users.acl"],
+    ] {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_ferrite"))
+            .args(options)
+            .output()
+            .unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{text}");
-        assert!(text.contains("access control lists are not part of this build"), "{text}");
+        assert!(
+            text.contains("access control lists are not part of this build"),
+            "{text}"
+        );
         assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -28,7 +28,11 @@ fn system_us() -> i64 {
 
 impl Default for Clock {
     fn default() -> Self {
-        Clock { start: Instant::now(), wall_us: system_us(), ignored_s: 0 }
+        Clock {
+            start: Instant::now(),
+            wall_us: system_us(),
+            ignored_s: 0,
+        }
     }
 }
 
@@ -78,10 +82,17 @@ mod tests {
     fn small_steps_are_followed_and_large_ones_reported_once() {
         let mut clock = Clock::default();
         let before = clock.unix_us(0);
-        assert_eq!(clock.follow(clock.unix_us(clock.mono_us()) + 5_000_000), None);
+        assert_eq!(
+            clock.follow(clock.unix_us(clock.mono_us()) + 5_000_000),
+            None
+        );
         assert!((clock.unix_us(0) - before - 5_000_000).abs() < 100_000);
         let far = clock.unix_us(clock.mono_us()) + 3_600_000_000;
-        assert!(clock.follow(far).is_some_and(|s| (3590..=3600).contains(&s)));
+        assert!(
+            clock
+                .follow(far)
+                .is_some_and(|s| (3590..=3600).contains(&s))
+        );
         assert_eq!(clock.follow(far), None);
         assert!((clock.unix_us(0) - before - 5_000_000).abs() < 100_000);
     }

@@ -139,7 +139,11 @@ mod tests {
         let text = vec![b'a'; 999];
         assert!(!matches(&[pattern.as_slice(), b"b"].concat(), &text, false));
         assert!(matches(&b"*?".repeat(1000), &text[..1].repeat(1000), false));
-        assert!(!matches(&b"*?".repeat(1001), &text[..1].repeat(1001), false));
+        assert!(!matches(
+            &b"*?".repeat(1001),
+            &text[..1].repeat(1001),
+            false
+        ));
         assert!(matches(&b"*".repeat(5000), &text, false));
     }
 }

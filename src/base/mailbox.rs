@@ -27,7 +27,10 @@ pub struct Mailbox<T>(Arc<Shared<T>>);
 
 /// A new queue.
 pub fn mailbox<T>() -> (Sender<T>, Mailbox<T>) {
-    let shared = Arc::new(Shared { queue: Mutex::new((Vec::new(), None)), filled: AtomicBool::new(false) });
+    let shared = Arc::new(Shared {
+        queue: Mutex::new((Vec::new(), None)),
+        filled: AtomicBool::new(false),
+    });
     (Sender(shared.clone()), Mailbox(shared))
 }
 

@@ -132,16 +132,29 @@ pub fn system_names() -> (String, String, String) {
         names.assume_init()
     };
     let text = |field: &[libc::c_char]| {
-        let bytes: Vec<u8> = field.iter().take_while(|c| **c != 0).map(|c| *c as u8).collect();
+        let bytes: Vec<u8> = field
+            .iter()
+            .take_while(|c| **c != 0)
+            .map(|c| *c as u8)
+            .collect();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    (text(&names.sysname), text(&names.release), text(&names.machine))
+    (
+        text(&names.sysname),
+        text(&names.release),
+        text(&names.machine),
+    )
 }
 
 /// Bytes of memory of this machine.
 pub fn total_memory() -> u64 {
     // SAFETY: both take a number only.
-    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let (pages, size) = unsafe {
+        (
+            libc::sysconf(libc::_SC_PHYS_PAGES),
+            libc::sysconf(libc::_SC_PAGESIZE),
+        )
+    };
     u64::try_from(pages).unwrap_or(0) * u64::try_from(size).unwrap_or(0)
 }
 

@@ -113,10 +113,20 @@ mod tests {
     #[test]
     fn words_quotes_and_escapes() {
         let words = |line: &str| {
-            split(line.as_bytes()).map(|w| w.into_iter().map(|w| String::from_utf8(w).unwrap()).collect::<Vec<_>>())
+            split(line.as_bytes()).map(|w| {
+                w.into_iter()
+                    .map(|w| String::from_utf8(w).unwrap())
+                    .collect::<Vec<_>>()
+            })
         };
-        assert_eq!(words("  set  a b "), Some(vec!["set".into(), "a".into(), "b".into()]));
-        assert_eq!(words(r#"set "a b" 'c "d\''"#), Some(vec!["set".into(), "a b".into(), "c \"d'".into()]));
+        assert_eq!(
+            words("  set  a b "),
+            Some(vec!["set".into(), "a".into(), "b".into()])
+        );
+        assert_eq!(
+            words(r#"set "a b" 'c "d\''"#),
+            Some(vec!["set".into(), "a b".into(), "c \"d'".into()])
+        );
         assert_eq!(words(r#""\x41\n\q""#), Some(vec!["A\nq".into()]));
         assert_eq!(words(r#""""#), Some(vec![String::new()]));
         assert_eq!(words(""), Some(vec![]));

@@ -45,12 +45,18 @@ impl<'a> Args<'a> {
 
     /// Arguments from `at` on.
     pub fn from(&self, at: usize) -> Args<'a> {
-        Args { spans: &self.spans[at.min(self.spans.len())..], ..*self }
+        Args {
+            spans: &self.spans[at.min(self.spans.len())..],
+            ..*self
+        }
     }
 
     /// Arguments `range` alone.
     pub fn slice(&self, range: std::ops::Range<usize>) -> Args<'a> {
-        Args { spans: &self.spans[range], ..*self }
+        Args {
+            spans: &self.spans[range],
+            ..*self
+        }
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &'a [u8]> + ExactSizeIterator + use<'a> {

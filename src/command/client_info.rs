@@ -15,8 +15,16 @@ fn flag_letters(client: &Client) -> String {
         (ClientFlags::NO_EVICT, 'e'),
         (ClientFlags::NO_TOUCH, 'T'),
     ];
-    let letters: String = table.iter().filter(|(f, _)| client.is(*f)).map(|(_, c)| *c).collect();
-    if letters.is_empty() { "N".into() } else { letters }
+    let letters: String = table
+        .iter()
+        .filter(|(f, _)| client.is(*f))
+        .map(|(_, c)| *c)
+        .collect();
+    if letters.is_empty() {
+        "N".into()
+    } else {
+        letters
+    }
 }
 
 /// `id=… addr=… …`, without a line end.
@@ -26,7 +34,13 @@ pub fn line(client: &Client, core: &Core) -> String {
     let query = conn.query_len.load(Ordering::Relaxed);
     let free = conn.query_free.load(Ordering::Relaxed);
     let pending = conn.pending_out.load(Ordering::Relaxed);
-    let queued = conn.with(|outbox| outbox.chunks.iter().filter(|c| !matches!(c, Chunk::Owned(b) if b.is_empty())).count());
+    let queued = conn.with(|outbox| {
+        outbox
+            .chunks
+            .iter()
+            .filter(|c| !matches!(c, Chunk::Owned(b) if b.is_empty()))
+            .count()
+    });
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let events = if pending > 0 { "rw" } else { "r" };
     let waiting = client.waiting.as_ref().map_or(0, |w| w.batch.capacity());

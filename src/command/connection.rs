@@ -130,7 +130,9 @@ fn echo(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 fn select(ctx: &mut Ctx<'_>) -> Outcome {
-    let index = usize::try_from(ctx.args.int32(1)?).ok().filter(|i| *i < ctx.db.ks.dbs.len());
+    let index = usize::try_from(ctx.args.int32(1)?)
+        .ok()
+        .filter(|i| *i < ctx.db.ks.dbs.len());
     ctx.client.db = index.ok_or(Error::new("ERR DB index is out of range"))?;
     ctx.out.ok();
     Ok(())
@@ -173,7 +175,10 @@ fn set_authenticated(client: &mut Client, on: bool) {
 
 /// Equal without telling by its time how much of the guess was right.
 fn same_secret(given: &[u8], secret: &[u8]) -> bool {
-    let differing = given.iter().zip(secret).fold(0u8, |all, (a, b)| all | (a ^ b));
+    let differing = given
+        .iter()
+        .zip(secret)
+        .fold(0u8, |all, (a, b)| all | (a ^ b));
     given.len() == secret.len() && differing == 0
 }
 
@@ -217,9 +222,9 @@ fn read_hello<'a>(ctx: &mut Ctx<'a>) -> Result<Greeting<'a>, Error> {
     let mut greeting = Greeting::default();
     let mut rest = ctx.args.cursor(1);
     if !rest.done() {
-        let version = rest.int().map_err(|_| {
-            Error::new("ERR Protocol version is not an integer or out of range")
-        })?;
+        let version = rest
+            .int()
+            .map_err(|_| Error::new("ERR Protocol version is not an integer or out of range"))?;
         if !(2..=3).contains(&version) {
             return Err(Error::new("NOPROTO unsupported protocol version"));
         }

@@ -15,7 +15,10 @@ pub fn cursor(text: &[u8]) -> Result<u64, Error> {
         let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
         sum.checked_mul(10)?.checked_add(u64::from(digit))
     };
-    let number = digits.iter().try_fold(0, add).filter(|_| !digits.is_empty());
+    let number = digits
+        .iter()
+        .try_fold(0, add)
+        .filter(|_| !digits.is_empty());
     number.ok_or(Error::new("ERR invalid cursor"))
 }
 

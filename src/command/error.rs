@@ -11,9 +11,8 @@ impl Error {
         Error::new("WRONGTYPE Operation against a key holding the wrong kind of value");
     pub const SYNTAX: Error = Error::new("ERR syntax error");
     pub const NOT_INTEGER: Error = Error::new("ERR value is not an integer or out of range");
-    pub const NOT_INT32: Error = Error::new(
-        "ERR value is out of range, value must between -2147483648 and 2147483647",
-    );
+    pub const NOT_INT32: Error =
+        Error::new("ERR value is out of range, value must between -2147483648 and 2147483647");
     pub const NOT_FLOAT: Error = Error::new("ERR value is not a valid float");
     pub const OUT_OF_RANGE: Error = Error::new("ERR value is out of range");
     pub const MUST_BE_POSITIVE: Error = Error::new("ERR value is out of range, must be positive");
@@ -41,7 +40,9 @@ impl Error {
 
     /// `ERR wrong number of arguments for '…' command`.
     pub fn arity(name: &str) -> Error {
-        Error::text(format!("ERR wrong number of arguments for '{name}' command"))
+        Error::text(format!(
+            "ERR wrong number of arguments for '{name}' command"
+        ))
     }
 
     /// `ERR invalid expire time in '…' command`.

@@ -391,7 +391,10 @@ fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) -> Result<usi
     let (count, rest) = ctx.db.update(key, |list: &mut List| {
         let count = count.min(list.len());
         out.array(count);
-        (count, list.pop_many(end, count, &limits, |elem| reply_elem(out, elem)))
+        (
+            count,
+            list.pop_many(end, count, &limits, |elem| reply_elem(out, elem)),
+        )
     })?;
     ctx.db.ks.reaper.free_chunks(rest);
     Ok(count)

@@ -25,9 +25,19 @@ impl Default for Bench {
 
 impl Bench {
     pub fn new() -> Bench {
-        let conn = Conn::new(1, "127.0.0.1:1".into(), "127.0.0.1:2".into(), false, 0, true);
+        let conn = Conn::new(
+            1,
+            "127.0.0.1:1".into(),
+            "127.0.0.1:2".into(),
+            false,
+            0,
+            true,
+        );
         let client = Client::new(Arc::new(conn), 0, ClientFlags::AUTHENTICATED);
-        Bench { server: Server::new(Config::default()), client }
+        Bench {
+            server: Server::new(Config::default()),
+            client,
+        }
     }
 
     /// Runs one command; returns its reply in wire form.
@@ -39,13 +49,23 @@ impl Bench {
             wire.extend_from_slice(arg);
             wire.extend_from_slice(b"\r\n");
         }
-        let mut batch = Batch { buf: wire, ..Batch::default() };
-        let rules = Rules { authenticated: true, max_bulk: 512 << 20, max_query: 1 << 30 };
-        Parser::default().parse(&mut batch, &rules).expect("a well-formed request");
+        let mut batch = Batch {
+            buf: wire,
+            ..Batch::default()
+        };
+        let rules = Rules {
+            authenticated: true,
+            max_bulk: 512 << 20,
+            max_query: 1 << 30,
+        };
+        Parser::default()
+            .parse(&mut batch, &rules)
+            .expect("a well-formed request");
         let mut out = Reply::new();
         out.set_resp3(self.client.resp3);
         self.server.tick();
-        self.server.execute(&mut self.client, &mut out, batch.args(0));
+        self.server
+            .execute(&mut self.client, &mut out, batch.args(0));
         let (chunks, last) = out.take(Vec::new());
         let mut bytes: Vec<u8> = chunks.iter().flat_map(|c| c.bytes().to_vec()).collect();
         bytes.extend(last);
@@ -82,13 +102,27 @@ impl Bench {
             wire.extend_from_slice(word);
             wire.extend_from_slice(b"\r\n");
         }
-        let mut batch = Batch { buf: wire, ..Batch::default() };
-        let rules = Rules { authenticated: true, max_bulk: 512 << 20, max_query: 1 << 30 };
-        Parser::default().parse(&mut batch, &rules).expect("a well-formed request");
+        let mut batch = Batch {
+            buf: wire,
+            ..Batch::default()
+        };
+        let rules = Rules {
+            authenticated: true,
+            max_bulk: 512 << 20,
+            max_query: 1 << 30,
+        };
+        Parser::default()
+            .parse(&mut batch, &rules)
+            .expect("a well-formed request");
         let args = batch.args(0);
         self.server.tick();
         let server = &mut self.server;
-        let command = server.core.commands.find(&args).ok().expect("a known command");
+        let command = server
+            .core
+            .commands
+            .find(&args)
+            .ok()
+            .expect("a known command");
         server.ks.effects.begin();
         server.ks.effects.events.clear();
         server.ks.effects.touched.clear();
@@ -122,8 +156,14 @@ mod tests {
         assert_eq!(bench.say("PING"), "+PONG");
         assert_eq!(bench.say("echo 'a b'"), "$3 a b");
         assert_eq!(bench.say("SELECT 16"), "-ERR DB index is out of range");
-        assert_eq!(bench.say("nosuch a b"), "-ERR unknown command 'nosuch', with args beginning with: 'a' 'b'");
-        assert_eq!(bench.say("PING a b"), "-ERR wrong number of arguments for 'ping' command");
+        assert_eq!(
+            bench.say("nosuch a b"),
+            "-ERR unknown command 'nosuch', with args beginning with: 'a' 'b'"
+        );
+        assert_eq!(
+            bench.say("PING a b"),
+            "-ERR wrong number of arguments for 'ping' command"
+        );
         assert!(bench.say("HELLO 3").starts_with("%7 $6 server $5 redis"));
     }
 }

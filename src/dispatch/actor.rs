@@ -25,12 +25,26 @@ use crate::resp::request::{Batch, Fault};
 /// What connections and signals tell the actor.
 pub enum Message {
     Connected(Arc<Conn>),
-    Batch { id: u64, slot: usize, batch: Box<Batch>, fault: Option<Fault> },
+    Batch {
+        id: u64,
+        slot: usize,
+        batch: Box<Batch>,
+        fault: Option<Fault>,
+    },
     /// The peer sends nothing more, while a batch is on its way.
-    Eof { id: u64, slot: usize },
-    Closed { id: u64, slot: usize },
+    Eof {
+        id: u64,
+        slot: usize,
+    },
+    Closed {
+        id: u64,
+        slot: usize,
+    },
     /// The input that waits has doubled.
-    Grown { id: u64, slot: usize },
+    Grown {
+        id: u64,
+        slot: usize,
+    },
     /// SIGTERM or SIGINT, by name.
     Signal(&'static str),
 }
@@ -77,7 +91,8 @@ impl Actor {
             std::future::poll_fn(|cx| self.poll_work(cx)).await;
             let begin_us = self.server.core.clock.mono_us();
             let commands = self.server.core.stats.total_commands;
-            self.server.share_turn(self.inbox.len() + self.runnable.len());
+            self.server
+                .share_turn(self.inbox.len() + self.runnable.len());
             let inbox = std::mem::take(&mut self.inbox);
             self.inbox = self.handle_all(inbox);
             self.run_slices();
@@ -133,7 +148,11 @@ impl Actor {
     fn housekeeping(&mut self) {
         self.server.tick();
         let now_us = self.server.core.now_us;
-        let due = self.server.ks.next_expiry().is_some_and(|at| at <= self.server.ks.now_ms);
+        let due = self
+            .server
+            .ks
+            .next_expiry()
+            .is_some_and(|at| at <= self.server.ks.now_ms);
         self.expire_more = due && self.server.expire() == Slice::More;
         if now_us >= self.next_cron_us {
             self.server.cron();
@@ -161,7 +180,8 @@ impl Actor {
             if few > 1 {
                 // Most clients stay in the first database; a wrong guess costs only time.
                 let batches = messages.as_slice()[..few].iter().filter_map(Message::batch);
-                self.server.prefetch(0, batches.filter(|b| !b.is_empty()).map(|b| b.args(0)));
+                self.server
+                    .prefetch(0, batches.filter(|b| !b.is_empty()).map(|b| b.args(0)));
             }
             for message in messages.by_ref().take(few) {
                 self.handle(message);
@@ -174,12 +194,25 @@ impl Actor {
     fn handle(&mut self, message: Message) {
         match message {
             Message::Connected(conn) => self.connect(conn),
-            Message::Batch { id, slot, batch, fault } => {
+            Message::Batch {
+                id,
+                slot,
+                batch,
+                fault,
+            } => {
                 self.server.core.stats.reads += 1;
                 // The first batch may have been sent before the client had a place.
                 let clients = &mut self.server.core.clients;
-                let slot = if slot == usize::MAX { clients.slot_of(id).unwrap_or(slot) } else { slot };
-                let waiting = Waiting { batch, next: 0, fault };
+                let slot = if slot == usize::MAX {
+                    clients.slot_of(id).unwrap_or(slot)
+                } else {
+                    slot
+                };
+                let waiting = Waiting {
+                    batch,
+                    next: 0,
+                    fault,
+                };
                 let Some(waiting) = self.admit(id, waiting) else {
                     return;
                 };
@@ -197,7 +230,11 @@ impl Actor {
             Message::Grown { id, .. } => self.server.core.weigh(id),
             Message::Signal(name) => {
                 tracing::warn!("Received {name} scheduling shutdown...");
-                self.server.core.shutdown = Some(ShutdownWish { save: None, now: false, force: false });
+                self.server.core.shutdown = Some(ShutdownWish {
+                    save: None,
+                    now: false,
+                    force: false,
+                });
             }
         }
     }
@@ -206,7 +243,12 @@ impl Actor {
     /// to go for that.
     fn admit(&mut self, id: u64, waiting: Waiting) -> Option<Waiting> {
         let core = &mut self.server.core;
-        if core.config.maxmemory_clients.bytes_of(core.config.maxmemory) == 0 {
+        if core
+            .config
+            .maxmemory_clients
+            .bytes_of(core.config.maxmemory)
+            == 0
+        {
             return Some(waiting);
         }
         core.clients.get_mut(id)?.waiting = Some(waiting);
@@ -219,9 +261,17 @@ impl Actor {
         core.stats.total_connections += 1;
         let mut flags = ClientFlags::empty();
         flags.set(ClientFlags::UNIX, conn.unix);
-        flags.set(ClientFlags::AUTHENTICATED, core.config.requirepass.is_empty());
-        conn.authenticated.store(core.config.requirepass.is_empty(), Ordering::Release);
-        let client = Box::new(Client::new(conn.clone(), core.clock.mono_us() / 1000, flags));
+        flags.set(
+            ClientFlags::AUTHENTICATED,
+            core.config.requirepass.is_empty(),
+        );
+        conn.authenticated
+            .store(core.config.requirepass.is_empty(), Ordering::Release);
+        let client = Box::new(Client::new(
+            conn.clone(),
+            core.clock.mono_us() / 1000,
+            flags,
+        ));
         let slot = core.clients.add(client);
         conn.slot.store(slot, Ordering::Relaxed);
     }

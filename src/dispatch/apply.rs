@@ -9,7 +9,10 @@ impl Server {
     /// Brings everything outside the configuration up to date with it.
     pub fn apply_settings(&mut self) {
         apply(&self.core.config, &mut self.ks);
-        crash::configure(self.core.config.crash_log_enabled, self.core.config.use_exit_on_panic);
+        crash::configure(
+            self.core.config.crash_log_enabled,
+            self.core.config.use_exit_on_panic,
+        );
         let max = self.core.config.slowlog_max_len;
         self.core.slowlog.trim(max);
     }

@@ -156,7 +156,10 @@ impl Client {
     pub fn memory(&self) -> u64 {
         let conn = &self.conn;
         // The room of a small batch is counted with the buffers of the connection.
-        let waiting = self.waiting.as_ref().map_or(0, |w| w.batch.content().saturating_sub(SMALL_IO));
+        let waiting = self
+            .waiting
+            .as_ref()
+            .map_or(0, |w| w.batch.content().saturating_sub(SMALL_IO));
         let sizes = [
             size_of::<Client>() + size_of::<Conn>(),
             conn.query_len.load(Ordering::Relaxed),

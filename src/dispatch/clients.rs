@@ -30,7 +30,11 @@ impl Clients {
     #[inline]
     pub fn take(&mut self, slot: usize, id: u64) -> Option<Box<Client>> {
         let place = self.slots.get_mut(slot)?;
-        if place.as_ref()?.id == id { place.take() } else { None }
+        if place.as_ref()?.id == id {
+            place.take()
+        } else {
+            None
+        }
     }
 
     #[inline]
@@ -71,7 +75,9 @@ impl Clients {
 
     /// All clients but the running one, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Client> {
-        self.by_id.values().filter_map(|slot| self.slots[*slot].as_deref())
+        self.by_id
+            .values()
+            .filter_map(|slot| self.slots[*slot].as_deref())
     }
 
     pub fn ids(&self) -> Vec<u64> {

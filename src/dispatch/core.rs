@@ -160,7 +160,8 @@ impl Core {
         let ms = duration_us / 1000;
         if threshold > 0 && ms >= threshold as i64 {
             let seconds = self.unix_us() / 1_000_000;
-            self.latency.record(event, seconds, u32::try_from(ms).unwrap_or(u32::MAX));
+            self.latency
+                .record(event, seconds, u32::try_from(ms).unwrap_or(u32::MAX));
         }
     }
 }

@@ -45,7 +45,9 @@ impl CrashContext for Crash {
 
     fn command(&self) -> Option<String> {
         let id = COMMAND.load(Ordering::Relaxed);
-        registry::all().get(usize::from(id)).map(|c| c.full_name.clone())
+        registry::all()
+            .get(usize::from(id))
+            .map(|c| c.full_name.clone())
     }
 
     fn enabled(&self) -> bool {

@@ -24,7 +24,9 @@ impl Server {
         }
         let begin = self.core.now_us;
         let clock = &self.core.clock;
-        let slice = self.ks.expire_slice(&mut || clock.mono_us() - begin > EXPIRE_SLICE_US);
+        let slice = self
+            .ks
+            .expire_slice(&mut || clock.mono_us() - begin > EXPIRE_SLICE_US);
         let spent = self.core.clock.mono_us() - begin;
         self.core.stats.active_expire_us += spent;
         self.core.latency_spike("expire-cycle", spent);
@@ -93,7 +95,10 @@ impl Server {
 
     /// Bytes that a client's reply may grow to now.
     pub fn output_room(&self, client: &Client) -> usize {
-        match hard_limit(client, &self.core.config.client_output_buffer_limit.by_class()) {
+        match hard_limit(
+            client,
+            &self.core.config.client_output_buffer_limit.by_class(),
+        ) {
             0 => usize::MAX,
             hard => {
                 let pending = client.conn.pending_out.load(Ordering::Relaxed);
@@ -134,7 +139,11 @@ fn class_of(client: &Client) -> Option<ClientClass> {
     }
 }
 
-fn over_limit(client: &mut Client, now_ms: i64, limits: &[crate::config::lists::OutputLimit; 3]) -> bool {
+fn over_limit(
+    client: &mut Client,
+    now_ms: i64,
+    limits: &[crate::config::lists::OutputLimit; 3],
+) -> bool {
     let Some(class) = class_of(client) else {
         return false;
     };
@@ -164,20 +173,27 @@ impl super::core::Core {
 
     /// The client as CLIENT LIST shows it, for the log.
     fn describe(&self, id: u64) -> String {
-        self.clients.get(id).map(|c| crate::command::client_info::line(c, self)).unwrap_or_default()
+        self.clients
+            .get(id)
+            .map(|c| crate::command::client_info::line(c, self))
+            .unwrap_or_default()
     }
 
     /// Ends a client whose output is above its limit.
     pub fn end_over_limit(&mut self, id: u64) {
         let line = self.describe(id);
-        tracing::warn!("Client {line} scheduled to be closed ASAP for overcoming of output buffer limits.");
+        tracing::warn!(
+            "Client {line} scheduled to be closed ASAP for overcoming of output buffer limits."
+        );
         self.stats.output_limit_disconnections += 1;
         self.end_client(id);
     }
 
     /// Bytes that all clients together may take; 0: any number.
     fn clients_limit(&self) -> u64 {
-        self.config.maxmemory_clients.bytes_of(self.config.maxmemory)
+        self.config
+            .maxmemory_clients
+            .bytes_of(self.config.maxmemory)
     }
 
     /// Counts a client anew towards `maxmemory-clients`, and ends clients if that exceeds it.
@@ -215,7 +231,8 @@ impl super::core::Core {
             let Some((_, id)) = sizes.pop() else {
                 return;
             };
-            let exempt = |c: &Client| c.is(ClientFlags::NO_EVICT) || c.client_type() == ClientType::Master;
+            let exempt =
+                |c: &Client| c.is(ClientFlags::NO_EVICT) || c.client_type() == ClientType::Master;
             if self.clients.get(id).is_none_or(exempt) {
                 continue;
             }

@@ -41,7 +41,13 @@ fn guarded(server: &mut Server, call: &Call<'_>) -> Result<(), Error> {
     if allowed {
         return Ok(());
     }
-    let name = call.command.full_name.split('|').next().unwrap_or_default().to_ascii_uppercase();
+    let name = call
+        .command
+        .full_name
+        .split('|')
+        .next()
+        .unwrap_or_default()
+        .to_ascii_uppercase();
     let directive = format!("enable-{}-command", name.to_ascii_lowercase());
     Err(Error::text(format!(
         "ERR {name} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
@@ -57,8 +63,13 @@ pub fn is_local(client: &Client) -> bool {
 }
 
 fn authenticated(_: &mut Server, call: &Call<'_>) -> Result<(), Error> {
-    let free = call.client.is(ClientFlags::AUTHENTICATED) || call.command.flags.contains(Flags::NO_AUTH);
-    if free { Ok(()) } else { Err(Error::new("NOAUTH Authentication required.")) }
+    let free =
+        call.client.is(ClientFlags::AUTHENTICATED) || call.command.flags.contains(Flags::NO_AUTH);
+    if free {
+        Ok(())
+    } else {
+        Err(Error::new("NOAUTH Authentication required."))
+    }
 }
 
 /// Evicts if the limit is exceeded, and refuses commands that may need memory if that did not
@@ -69,5 +80,9 @@ fn memory(server: &mut Server, call: &Call<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let short = !server.evict();
-    if short && call.command.flags.contains(Flags::DENYOOM) { Err(OOM) } else { Ok(()) }
+    if short && call.command.flags.contains(Flags::DENYOOM) {
+        Err(OOM)
+    } else {
+        Ok(())
+    }
 }

@@ -14,7 +14,10 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Histogram { counts: vec![0; SUB * (DOUBLINGS + 1)].into(), total: 0 }
+        Histogram {
+            counts: vec![0; SUB * (DOUBLINGS + 1)].into(),
+            total: 0,
+        }
     }
 }
 

@@ -37,7 +37,10 @@ impl LatencyMonitor {
     }
 
     pub fn get(&self, event: &[u8]) -> Option<&Spikes> {
-        self.events.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(event)).map(|(_, s)| s)
+        self.events
+            .iter()
+            .find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(event))
+            .map(|(_, s)| s)
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'static str, &Spikes)> {
@@ -48,7 +51,10 @@ impl LatencyMonitor {
     pub fn reset(&mut self, names: &[&[u8]]) -> usize {
         let before = self.events.len();
         self.events.retain(|event, _| {
-            !names.is_empty() && !names.iter().any(|n| n.eq_ignore_ascii_case(event.as_bytes()))
+            !names.is_empty()
+                && !names
+                    .iter()
+                    .any(|n| n.eq_ignore_ascii_case(event.as_bytes()))
         });
         before - self.events.len()
     }

@@ -49,10 +49,14 @@ impl Server {
         let inner: SmallVec<[Ahead<'_>; PREFETCH]> = keys
             .iter()
             .filter(|(_, args)| args.len() >= 3 && self.looks_inside(args))
-            .filter_map(|(hash, args)| match table.get(*hash, args.get(1))?.payload() {
-                Payload::Obj(obj) => Ahead::of(obj, |at| (at < args.len()).then(|| args.get(at))),
-                _ => None,
-            })
+            .filter_map(
+                |(hash, args)| match table.get(*hash, args.get(1))?.payload() {
+                    Payload::Obj(obj) => {
+                        Ahead::of(obj, |at| (at < args.len()).then(|| args.get(at)))
+                    }
+                    _ => None,
+                },
+            )
             .collect();
         inner.iter().for_each(Ahead::prefetch);
         inner.iter().for_each(Ahead::prefetch_item);

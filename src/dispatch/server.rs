@@ -17,8 +17,8 @@ use crate::command::error::Error;
 use crate::command::registry::{Command, Unknown};
 use crate::command::spec::Flags;
 use crate::config::Config;
-use crate::keyspace::effect::Form;
 use crate::keyspace::Keyspace;
+use crate::keyspace::effect::Form;
 use crate::net::conn::Close;
 use crate::resp::reply::Reply;
 use crate::resp::request::Fault;
@@ -56,7 +56,11 @@ pub enum Turn {
 impl Server {
     pub fn new(config: Config) -> Server {
         let ks = Keyspace::new(config.databases, Seed::process().clone(), Rng::from_os());
-        let mut server = Server { ks, core: Core::new(config), slice_us: BATCH_SLICE_US };
+        let mut server = Server {
+            ks,
+            core: Core::new(config),
+            slice_us: BATCH_SLICE_US,
+        };
         server.apply_settings();
         server.tick();
         server
@@ -131,7 +135,10 @@ impl Server {
         if command.flags.contains(Flags::ADMIN) && !pause.writes_only {
             return !command.full_name.starts_with("client|");
         }
-        !pause.writes_only || command.flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
+        !pause.writes_only
+            || command
+                .flags
+                .intersects(Flags::WRITE | Flags::MAY_REPLICATE)
     }
 
     /// Runs one command and writes its reply.
@@ -155,7 +162,10 @@ impl Server {
             }
         }
         client.total_commands += 1;
-        if client.flags.intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP) {
+        if client
+            .flags
+            .intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
+        {
             client.flags.remove(ClientFlags::REPLY_SKIP);
             out.truncate(begin);
         }
@@ -175,18 +185,35 @@ impl Server {
         if !spec.arity_ok(args.len()) || spec.is_container() && !spec.has_handler() {
             return Err((Some(command), Error::arity(&command.full_name)));
         }
-        let call = Call { client, command, args: *args };
+        let call = Call {
+            client,
+            command,
+            args: *args,
+        };
         gate::check(self, &call).map_err(|error| (Some(command), error))?;
         Ok(command)
     }
 
-    fn call(&mut self, client: &mut Client, out: &mut Reply, command: &'static Command, args: Args<'_>) {
+    fn call(
+        &mut self,
+        client: &mut Client,
+        out: &mut Reply,
+        command: &'static Command,
+        args: Args<'_>,
+    ) {
         self.ks.effects.begin();
         let db = client.db;
         let mut keys = self.ks.at(db);
         keys.no_touch = client.flags.contains(ClientFlags::NO_TOUCH);
         crash::running(Some(command.id));
-        let mut ctx = Ctx { args, db: keys, out, client, core: &mut self.core, command };
+        let mut ctx = Ctx {
+            args,
+            db: keys,
+            out,
+            client,
+            core: &mut self.core,
+            command,
+        };
         if let Err(error) = (command.spec.run)(&mut ctx) {
             out.error(error.as_bytes());
         }
@@ -238,17 +265,26 @@ impl Server {
         stats.usec += duration_us as u64;
         stats.failed += u64::from(failed);
         if core.config.latency_tracking {
-            stats.latency.get_or_insert_default().record(duration_us as u64 * 1000);
+            stats
+                .latency
+                .get_or_insert_default()
+                .record(duration_us as u64 * 1000);
         }
         if core.config.latency_monitor_threshold > 0 {
             let fast = command.flags.contains(Flags::FAST);
             core.latency_spike(if fast { "fast-command" } else { "command" }, duration_us);
         }
         let slow = core.config.slowlog_log_slower_than;
-        if slow >= 0 && duration_us >= slow && core.config.slowlog_max_len > 0 && !command.flags.contains(Flags::SKIP_SLOWLOG) {
+        if slow >= 0
+            && duration_us >= slow
+            && core.config.slowlog_max_len > 0
+            && !command.flags.contains(Flags::SKIP_SLOWLOG)
+        {
             self.log_slow(client, args, duration_us);
         }
-        if !self.core.monitors.is_empty() && !command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN) {
+        if !self.core.monitors.is_empty()
+            && !command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
+        {
             self.feed_monitors(client, args);
         }
         self.core.redacted.clear();
@@ -258,7 +294,13 @@ impl Server {
         let core = &mut self.core;
         let config = &core.config;
         let redacted = &core.redacted;
-        let hide = |(at, arg)| if redacted.contains(&at) { &b"(redacted)"[..] } else { arg };
+        let hide = |(at, arg)| {
+            if redacted.contains(&at) {
+                &b"(redacted)"[..]
+            } else {
+                arg
+            }
+        };
         let shown: Vec<&[u8]> = args.iter().enumerate().map(hide).collect();
         let entry = slowlog::Entry {
             id: 0,
@@ -284,7 +326,13 @@ impl Server {
         } else {
             client.conn.addr.clone()
         };
-        let mut line = format!("+{}.{:06} [{} {place}]", us / 1_000_000, us % 1_000_000, client.db).into_bytes();
+        let mut line = format!(
+            "+{}.{:06} [{} {place}]",
+            us / 1_000_000,
+            us % 1_000_000,
+            client.db
+        )
+        .into_bytes();
         for (at, arg) in args.iter().enumerate() {
             let hidden = self.core.redacted.contains(&at);
             line.push(b' ');
@@ -359,7 +407,8 @@ impl Server {
             }
         }
         if freed_any {
-            self.core.latency_spike("eviction-cycle", self.core.clock.mono_us() - begin);
+            self.core
+                .latency_spike("eviction-cycle", self.core.clock.mono_us() - begin);
         }
         true
     }

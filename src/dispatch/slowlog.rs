@@ -60,8 +60,15 @@ pub fn shorten<'a>(
     max_bytes: usize,
 ) -> Vec<Vec<u8>> {
     let total = args.len();
-    let kept = if total > max_args { max_args - 1 } else { total };
-    let mut out: Vec<Vec<u8>> = args.take(kept).map(|arg| shorten_one(arg, max_bytes)).collect();
+    let kept = if total > max_args {
+        max_args - 1
+    } else {
+        total
+    };
+    let mut out: Vec<Vec<u8>> = args
+        .take(kept)
+        .map(|arg| shorten_one(arg, max_bytes))
+        .collect();
     if kept < total {
         out.push(format!("... ({} more arguments)", total - kept).into_bytes());
     }
@@ -90,7 +97,14 @@ mod tests {
         assert!(short[20].ends_with(b"... (72 more bytes)"));
         let mut log = SlowLog::default();
         for n in 0..5 {
-            let entry = Entry { id: 0, time_s: n, duration_us: n, args: vec![], addr: String::new(), name: vec![] };
+            let entry = Entry {
+                id: 0,
+                time_s: n,
+                duration_us: n,
+                args: vec![],
+                addr: String::new(),
+                name: vec![],
+            };
             log.push(entry, 3);
         }
         assert_eq!(log.iter().map(|e| e.id).collect::<Vec<_>>(), [4, 3, 2]);

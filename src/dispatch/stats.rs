@@ -9,8 +9,25 @@ const MAX_ERROR_KINDS: usize = 128;
 
 /// Codes that the server itself gives: these find room always. Others come from scripts.
 const OWN_CODES: &[&str] = &[
-    "ERR", "WRONGTYPE", "NOAUTH", "NOPERM", "WRONGPASS", "OOM", "EXECABORT", "NOSCRIPT", "BUSY", "LOADING",
-    "READONLY", "MISCONF", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "NOGROUP", "BUSYGROUP", "BUSYKEY", "NOPROTO",
+    "ERR",
+    "WRONGTYPE",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+    "OOM",
+    "EXECABORT",
+    "NOSCRIPT",
+    "BUSY",
+    "LOADING",
+    "READONLY",
+    "MISCONF",
+    "MASTERDOWN",
+    "NOREPLICAS",
+    "UNBLOCKED",
+    "NOGROUP",
+    "BUSYGROUP",
+    "BUSYKEY",
+    "NOPROTO",
 ];
 
 /// Counters of one command or sub-command.
@@ -111,13 +128,19 @@ impl Turns {
 
     /// Mean µs of a turn over the last seconds.
     pub fn recent_us(&self) -> u64 {
-        self.sum_rate.per_second().checked_div(self.count_rate.per_second()).unwrap_or(0)
+        self.sum_rate
+            .per_second()
+            .checked_div(self.count_rate.per_second())
+            .unwrap_or(0)
     }
 }
 
 impl Stats {
     pub fn new(commands: usize) -> Stats {
-        Stats { commands: vec![CommandStats::default(); commands], ..Stats::default() }
+        Stats {
+            commands: vec![CommandStats::default(); commands],
+            ..Stats::default()
+        }
     }
 
     /// Counts an error reply by its code.

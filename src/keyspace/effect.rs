@@ -48,7 +48,12 @@ pub struct Effects {
 impl Effects {
     pub fn notify(&mut self, class: Class, name: &'static str, db: usize, key: &[u8]) {
         if self.wanted.contains(class) {
-            self.events.push(Event { class, name, db, key: key.to_vec() });
+            self.events.push(Event {
+                class,
+                name,
+                db,
+                key: key.to_vec(),
+            });
         }
     }
 

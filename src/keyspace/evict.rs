@@ -27,7 +27,10 @@ impl Policy {
     fn volatile_only(self) -> bool {
         matches!(
             self,
-            Policy::VolatileLru | Policy::VolatileLfu | Policy::VolatileRandom | Policy::VolatileTtl
+            Policy::VolatileLru
+                | Policy::VolatileLfu
+                | Policy::VolatileRandom
+                | Policy::VolatileTtl
         )
     }
 }
@@ -46,14 +49,23 @@ pub struct Access {
 
 impl Default for Access {
     fn default() -> Self {
-        Access { policy: Policy::NoEviction, samples: 5, lfu_log_factor: 10, lfu_decay_min: 1 }
+        Access {
+            policy: Policy::NoEviction,
+            samples: 5,
+            lfu_log_factor: 10,
+            lfu_decay_min: 1,
+        }
     }
 }
 
 impl Access {
     /// Clock of a key that is created now.
     pub fn fresh(&self, now_ms: i64) -> u32 {
-        if self.policy.is_lfu() { minutes(now_ms) << 8 | LFU_INIT } else { seconds(now_ms) }
+        if self.policy.is_lfu() {
+            minutes(now_ms) << 8 | LFU_INIT
+        } else {
+            seconds(now_ms)
+        }
     }
 
     /// Clock of a key that is accessed now; `dice` is uniform in [0, 1).
@@ -101,9 +113,7 @@ impl Access {
             Policy::AllKeysLfu | Policy::VolatileLfu => {
                 255 - u64::from(self.lfu_counter(entry.clock(), now_ms))
             }
-            Policy::VolatileTtl => {
-                u64::MAX - entry.expire().map_or(0, |ms| ms.max(0) as u64)
-            }
+            Policy::VolatileTtl => u64::MAX - entry.expire().map_or(0, |ms| ms.max(0) as u64),
             _ => self.idle_s(entry.clock(), now_ms) as u64,
         }
     }
@@ -177,7 +187,10 @@ impl Keyspace {
     fn fill(&mut self, pool: &mut Pool) {
         let (access, now) = (self.access, self.now_ms);
         if pool.policy != Some(access.policy) {
-            *pool = Pool { policy: Some(access.policy), ..Pool::default() };
+            *pool = Pool {
+                policy: Some(access.policy),
+                ..Pool::default()
+            };
         }
         for (index, db) in self.dbs.iter().enumerate() {
             let mut offer = |entry: &Entry| {
@@ -186,7 +199,8 @@ impl Keyspace {
             if access.policy.volatile_only() {
                 sample_volatile(db, &self.seed, &mut self.rng, access.samples, &mut offer);
             } else {
-                db.table.sample(&mut || self.rng.next_u64(), access.samples, &mut offer);
+                db.table
+                    .sample(&mut || self.rng.next_u64(), access.samples, &mut offer);
             }
         }
     }
@@ -238,7 +252,11 @@ fn sample_volatile(
             }
         }
     }
-    let find = |hash| db.table.find_hash(hash, seed).filter(|entry| entry.expire().is_some());
+    let find = |hash| {
+        db.table
+            .find_hash(hash, seed)
+            .filter(|entry| entry.expire().is_some())
+    };
     for _ in 0..n * 8 {
         if left == 0 {
             return;
@@ -273,7 +291,10 @@ mod tests {
 
     #[test]
     fn lfu_counter_grows_by_chance_and_decays_by_the_minute() {
-        let access = Access { policy: Policy::AllKeysLfu, ..Access::default() };
+        let access = Access {
+            policy: Policy::AllKeysLfu,
+            ..Access::default()
+        };
         let now = 1_700_000_000_000;
         let fresh = access.fresh(now);
         assert_eq!(access.lfu_counter(fresh, now), LFU_INIT);

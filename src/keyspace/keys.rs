@@ -34,12 +34,20 @@ pub struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     pub fn new(ks: &'a mut Keyspace, index: usize) -> Keys<'a> {
-        Keys { ks, index, no_touch: false }
+        Keys {
+            ks,
+            index,
+            no_touch: false,
+        }
     }
 
     /// The same keyspace at another database.
     pub fn other(&mut self, index: usize) -> Keys<'_> {
-        Keys { ks: self.ks, index, no_touch: self.no_touch }
+        Keys {
+            ks: self.ks,
+            index,
+            no_touch: self.no_touch,
+        }
     }
 
     pub fn now_ms(&self) -> i64 {
@@ -114,7 +122,9 @@ impl<'a> Keys<'a> {
     fn spread(&mut self, class: Class, name: &'static str, key: &[u8], verb: &str) {
         let index = self.index;
         self.ks.stats.dirty += 1;
-        self.ks.log.append(index, [verb.as_bytes(), key].into_iter());
+        self.ks
+            .log
+            .append(index, [verb.as_bytes(), key].into_iter());
         self.ks.effects.notify(class, name, index, key);
         self.ks.effects.touch(index, key);
     }
@@ -134,13 +144,17 @@ impl<'a> Keys<'a> {
         let ks = &mut *self.ks;
         let Some(entry) = ks.dbs[self.index].table.get(hash, key) else {
             ks.stats.misses += 1;
-            ks.effects.notify(Class::KEY_MISS, "keymiss", self.index, key);
+            ks.effects
+                .notify(Class::KEY_MISS, "keymiss", self.index, key);
             return None;
         };
         ks.stats.hits += 1;
         if !self.no_touch {
             if !self.no_touch {
-                entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+                entry.set_clock(
+                    ks.access
+                        .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
+                );
             }
         }
         Some(entry)
@@ -195,7 +209,11 @@ impl<'a> Keys<'a> {
     ///
     /// # Errors
     /// `WRONGTYPE` if the key holds another type; nothing is called then.
-    pub fn update<C: Collection, R>(&mut self, key: &[u8], f: impl FnOnce(&mut C) -> R) -> Result<R, Error> {
+    pub fn update<C: Collection, R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(&mut C) -> R,
+    ) -> Result<R, Error> {
         let hash = self.hash(key);
         self.expire_hashed(hash, key);
         let ks = &mut *self.ks;
@@ -203,7 +221,10 @@ impl<'a> Keys<'a> {
         if let Some(entry) = db.table.get_mut(hash, key, &ks.seed) {
             let (result, empty) = change(entry, &mut ks.scratch, f)?;
             if !self.no_touch {
-                entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+                entry.set_clock(
+                    ks.access
+                        .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
+                );
             }
             if empty {
                 self.unlink(key);
@@ -254,22 +275,34 @@ impl<'a> Keys<'a> {
     fn insert(&mut self, hash: u64, key: &[u8], expire: Option<i64>, value: Stored) {
         let head = self.fresh_head(expire);
         let entry = match value {
-            Stored::Small(tag, count, bytes) => {
-                Entry::new(key, head, New::Packed(Blob { tag, count, bytes: &bytes }))
-            }
+            Stored::Small(tag, count, bytes) => Entry::new(
+                key,
+                head,
+                New::Packed(Blob {
+                    tag,
+                    count,
+                    bytes: &bytes,
+                }),
+            ),
             Stored::Large(obj) => Entry::new(key, head, New::Obj(obj)),
         };
         self.insert_entry(hash, entry);
     }
 
     fn fresh_head(&self, expire: Option<i64>) -> Head {
-        Head { clock: Some(self.ks.access.fresh(self.ks.now_ms)), expire, score: None }
+        Head {
+            clock: Some(self.ks.access.fresh(self.ks.now_ms)),
+            expire,
+            score: None,
+        }
     }
 
     /// Adds an entry whose key is known to be absent.
     fn insert_entry(&mut self, hash: u64, mut entry: Entry) {
         let index = self.index;
-        self.ks.effects.notify(Class::NEW, "new", index, entry.key());
+        self.ks
+            .effects
+            .notify(Class::NEW, "new", index, entry.key());
         let ks = &mut *self.ks;
         let db = &mut ks.dbs[index];
         let expire = entry.expire();
@@ -305,7 +338,11 @@ impl<'a> Keys<'a> {
         let ks = &mut *self.ks;
         let db = &mut ks.dbs[self.index];
         let Some(entry) = db.table.get_mut(hash, key, &ks.seed) else {
-            let at = if let Expire::At(at) = expire { Some(at) } else { None };
+            let at = if let Expire::At(at) = expire {
+                Some(at)
+            } else {
+                None
+            };
             let entry = Entry::new(key, self.fresh_head(at), value);
             return self.insert_entry(hash, entry);
         };
@@ -324,7 +361,10 @@ impl<'a> Keys<'a> {
             ks.reaper.free(entry.clone());
         }
         entry.set_payload(value);
-        entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+        entry.set_clock(
+            ks.access
+                .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
+        );
         if before.is_some() || after.is_some() {
             self.change_expire(hash, key, before, after);
         }
@@ -363,7 +403,10 @@ impl<'a> Keys<'a> {
         let n = f(old)?;
         entry.set_payload(New::Int(n));
         if !self.no_touch {
-            entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+            entry.set_clock(
+                ks.access
+                    .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
+            );
         }
         Ok(n)
     }
@@ -443,7 +486,10 @@ impl<'a> Keys<'a> {
             let result = f(Arc::make_mut(&mut big));
             entry.set_payload(New::Big(big));
             if !self.no_touch {
-                entry.set_clock(ks.access.touched(entry.clock(), ks.now_ms, || ks.rng.unit()));
+                entry.set_clock(
+                    ks.access
+                        .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
+                );
             }
             return result;
         }
@@ -593,13 +639,20 @@ fn change<C: Collection, R>(
         buf.clear();
         C::from_blob(blob, buf)
     } else {
-        entry.take_obj().and_then(C::from_obj).ok_or(Error::WRONG_TYPE)?
+        entry
+            .take_obj()
+            .and_then(C::from_obj)
+            .ok_or(Error::WRONG_TYPE)?
     };
     let result = f(&mut value);
     let empty = value.is_empty();
     match value.store() {
         Stored::Small(tag, count, bytes) => {
-            entry.set_payload(New::Packed(Blob { tag, count, bytes: &bytes }));
+            entry.set_payload(New::Packed(Blob {
+                tag,
+                count,
+                bytes: &bytes,
+            }));
             *scratch = bytes;
         }
         Stored::Large(obj) => entry.set_payload(New::Obj(obj)),

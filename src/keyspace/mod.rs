@@ -13,9 +13,9 @@ pub mod fields;
 pub mod keys;
 pub mod reaper;
 pub mod table;
-pub mod text;
 #[cfg(test)]
 mod tests;
+pub mod text;
 
 pub use keys::{Expire, Keys};
 pub use text::Text;
@@ -51,7 +51,10 @@ pub struct Verbs {
 impl Verbs {
     pub fn new(lazy_expire: bool, lazy_evict: bool) -> Verbs {
         let verb = |lazy| if lazy { "UNLINK" } else { "DEL" };
-        Verbs { expire: verb(lazy_expire), evict: verb(lazy_evict) }
+        Verbs {
+            expire: verb(lazy_expire),
+            evict: verb(lazy_evict),
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::db::Db;
+use crate::value::entry::{Entry, ObjRef, Payload};
 use crate::value::list::Chunk;
 use crate::value::tree::Remains;
-use crate::value::entry::{Entry, ObjRef, Payload};
 
 /// Collections with fewer elements are freed in place.
 const MIN_ELEMENTS: usize = 64;
@@ -58,16 +58,22 @@ impl Reaper {
                 of_thread.freed.fetch_add(objects, Ordering::Relaxed);
             }
         };
-        let spawned = std::thread::Builder::new().name("ferrite-reaper".into()).spawn(run);
+        let spawned = std::thread::Builder::new()
+            .name("ferrite-reaper".into())
+            .spawn(run);
         spawned.expect("a thread can be started");
         Reaper { sender, counts }
     }
 
     fn send(&self, load: Load) {
-        self.counts.pending.fetch_add(load.objects(), Ordering::Relaxed);
+        self.counts
+            .pending
+            .fetch_add(load.objects(), Ordering::Relaxed);
         // If the thread is gone, the load comes back in the error and is freed here.
         if let Err(back) = self.sender.send(load) {
-            self.counts.pending.fetch_sub(back.0.objects(), Ordering::Relaxed);
+            self.counts
+                .pending
+                .fetch_sub(back.0.objects(), Ordering::Relaxed);
         }
     }
 

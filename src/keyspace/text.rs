@@ -18,7 +18,10 @@ impl Digits {
         let digits = buf.format(n).as_bytes();
         let mut text = [0; 20];
         text[..digits.len()].copy_from_slice(digits);
-        Digits { text, len: digits.len() as u8 }
+        Digits {
+            text,
+            len: digits.len() as u8,
+        }
     }
 }
 

@@ -56,7 +56,14 @@ pub struct Conn {
 }
 
 impl Conn {
-    pub fn new(id: u64, addr: String, laddr: String, unix: bool, fd: i32, authenticated: bool) -> Conn {
+    pub fn new(
+        id: u64,
+        addr: String,
+        laddr: String,
+        unix: bool,
+        fd: i32,
+        authenticated: bool,
+    ) -> Conn {
         Conn {
             id,
             slot: AtomicUsize::new(usize::MAX),

@@ -56,18 +56,35 @@ pub fn io_threads(count: usize) -> io::Result<Arc<[Handle]>> {
     }
     let mut handles = Vec::new();
     for number in 1..count {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         handles.push(runtime.handle().clone());
         let name = format!("ferrite-io-{number}");
-        std::thread::Builder::new().name(name).spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     }
     Ok(handles.into())
 }
 
 impl Listeners {
-    pub fn new(actor: Sender<Message>, settings: Arc<SharedSettings>, threads: Arc<[Handle]>) -> Listeners {
-        let door = Door { actor, settings, counters: Arc::default(), threads };
-        Listeners { door, tcp: Vec::new(), unix: None }
+    pub fn new(
+        actor: Sender<Message>,
+        settings: Arc<SharedSettings>,
+        threads: Arc<[Handle]>,
+    ) -> Listeners {
+        let door = Door {
+            actor,
+            settings,
+            counters: Arc::default(),
+            threads,
+        };
+        Listeners {
+            door,
+            tcp: Vec::new(),
+            unix: None,
+        }
     }
 
     pub fn counters(&self) -> &Arc<Counters> {
@@ -95,11 +112,21 @@ impl Listeners {
                 }
                 Err(error) => {
                     let harmless = optional
-                        && matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+                        && matches!(
+                            error.kind(),
+                            io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
+                        )
                         || optional && error.raw_os_error() == Some(libc::EAFNOSUPPORT);
-                    tracing::warn!("Warning: Could not create server TCP listening socket {address}:{}: {}", config.port, os_text(&error));
+                    tracing::warn!(
+                        "Warning: Could not create server TCP listening socket {address}:{}: {}",
+                        config.port,
+                        os_text(&error)
+                    );
                     if !harmless {
-                        return Err(format!("Failed listening on port {} (tcp), aborting.", config.port));
+                        return Err(format!(
+                            "Failed listening on port {} (tcp), aborting.",
+                            config.port
+                        ));
                     }
                 }
             }
@@ -181,7 +208,10 @@ impl Listeners {
 /// error is of one connection, whose peer is gone already, and must not hold up those behind it.
 async fn pause_after(error: &io::Error) {
     let short_of = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
-    if error.raw_os_error().is_some_and(|code| short_of.contains(&code)) {
+    if error
+        .raw_os_error()
+        .is_some_and(|code| short_of.contains(&code))
+    {
         tracing::warn!("Accepting client connection: {}", os_text(error));
         tokio::time::sleep(Duration::from_millis(100)).await;
     } else {
@@ -193,7 +223,10 @@ async fn pause_after(error: &io::Error) {
 /// The system's words for an error, as Redis logs them.
 pub fn os_text(error: &io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    text.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn bind_all(address: &str, port: u16, backlog: u32) -> io::Result<Vec<TcpListener>> {
@@ -202,11 +235,18 @@ fn bind_all(address: &str, port: u16, backlog: u32) -> io::Result<Vec<TcpListene
         "::*" => vec![SocketAddr::from(([0u16; 8], port))],
         name => (name, port).to_socket_addrs()?.collect(),
     };
-    targets.into_iter().map(|target| bind_one(target, backlog)).collect()
+    targets
+        .into_iter()
+        .map(|target| bind_one(target, backlog))
+        .collect()
 }
 
 fn bind_one(target: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = RawSocket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = RawSocket::new(
+        Domain::for_address(target),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if target.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -237,9 +277,12 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
 impl Door {
     /// Lets a connection in, or says why not.
     fn may_enter(&self, stream: &mut impl io::Write, loopback: bool) -> bool {
-        let refusal = if self.counters.connected.load(Ordering::Relaxed) >= self.settings.maxclients() as usize {
+        let refusal = if self.counters.connected.load(Ordering::Relaxed)
+            >= self.settings.maxclients() as usize
+        {
             TOO_MANY
-        } else if self.settings.protected_mode() && !self.settings.password_required() && !loopback {
+        } else if self.settings.protected_mode() && !self.settings.password_required() && !loopback
+        {
             DENIED
         } else {
             return true;
@@ -252,7 +295,14 @@ impl Door {
 
     fn conn(&self, addr: String, laddr: String, unix: bool, fd: i32) -> Arc<Conn> {
         let id = self.counters.next_id.fetch_add(1, Ordering::Relaxed) + 1;
-        Arc::new(Conn::new(id, addr, laddr, unix, fd, !self.settings.password_required()))
+        Arc::new(Conn::new(
+            id,
+            addr,
+            laddr,
+            unix,
+            fd,
+            !self.settings.password_required(),
+        ))
     }
 
     fn admit_tcp(&self, mut stream: TcpStream, peer: SocketAddr) {
@@ -266,7 +316,10 @@ impl Door {
         if keepalive > 0 {
             let _ = socket.set_tcp_keepalive(&keepalive_of(keepalive));
         }
-        let laddr = stream.local_addr().map(|a| a.to_string()).unwrap_or_default();
+        let laddr = stream
+            .local_addr()
+            .map(|a| a.to_string())
+            .unwrap_or_default();
         let conn = self.conn(peer.to_string(), laddr, false, stream.as_raw_fd());
         self.start(conn, move || tokio::net::TcpStream::from_std(stream));
     }
@@ -302,12 +355,17 @@ impl Door {
 fn is_loopback(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(v4) => v4.is_loopback(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback()),
+        IpAddr::V6(v6) => {
+            v6.is_loopback() || v6.to_ipv4_mapped().is_some_and(|v4| v4.is_loopback())
+        }
     }
 }
 
 /// Probes after `seconds` of silence, every third of that, given up after three: as Redis sets it.
 fn keepalive_of(seconds: u32) -> socket2::TcpKeepalive {
     let interval = Duration::from_secs(u64::from(seconds / 3).max(1));
-    socket2::TcpKeepalive::new().with_time(Duration::from_secs(u64::from(seconds))).with_interval(interval).with_retries(3)
+    socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(u64::from(seconds)))
+        .with_interval(interval)
+        .with_retries(3)
 }

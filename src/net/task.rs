@@ -82,7 +82,12 @@ fn make_room(target: &mut Vec<u8>, wanted: usize) {
 }
 
 /// Runs a connection until it ends.
-pub async fn run<S: Socket>(socket: S, conn: Arc<Conn>, actor: Sender<Message>, settings: Arc<SharedSettings>) {
+pub async fn run<S: Socket>(
+    socket: S,
+    conn: Arc<Conn>,
+    actor: Sender<Message>,
+    settings: Arc<SharedSettings>,
+) {
     actor.send(Message::Connected(conn.clone()));
     let mut task = Task {
         socket,
@@ -109,7 +114,10 @@ pub async fn run<S: Socket>(socket: S, conn: Arc<Conn>, actor: Sender<Message>, 
         }
     }
     task.conn.with(|outbox| outbox.gone = true);
-    task.actor.send(Message::Closed { id: task.conn.id, slot: task.conn.slot.load(Ordering::Relaxed) });
+    task.actor.send(Message::Closed {
+        id: task.conn.id,
+        slot: task.conn.slot.load(Ordering::Relaxed),
+    });
 }
 
 impl<S: Socket> Task<S> {
@@ -155,13 +163,18 @@ impl<S: Socket> Task<S> {
     }
 
     fn ahead(&self) -> usize {
-        if self.conn.authenticated.load(Ordering::Acquire) { AHEAD } else { AHEAD_STRANGER }
+        if self.conn.authenticated.load(Ordering::Acquire) {
+            AHEAD
+        } else {
+            AHEAD_STRANGER
+        }
     }
 
     /// Whether a batch can go to the actor now. Those who have not logged in must read the
     /// replies first, so that they cannot pile up.
     fn may_send(&self) -> bool {
-        self.idle.is_some() && (self.writing.is_empty() || self.conn.authenticated.load(Ordering::Acquire))
+        self.idle.is_some()
+            && (self.writing.is_empty() || self.conn.authenticated.load(Ordering::Acquire))
     }
 
     fn query_limit(&self) -> usize {
@@ -247,7 +260,11 @@ impl<S: Socket> Task<S> {
     /// Reads, parses, and sends a batch if there is one.
     fn receive(&mut self) {
         self.tired = true;
-        let reads = if self.conn.authenticated.load(Ordering::Acquire) { READS_PER_TURN } else { 1 };
+        let reads = if self.conn.authenticated.load(Ordering::Acquire) {
+            READS_PER_TURN
+        } else {
+            1
+        };
         for _ in 0..reads {
             if !self.wants_input() {
                 break;
@@ -284,7 +301,10 @@ impl<S: Socket> Task<S> {
         self.submit();
         if self.eof && self.idle.is_none() {
             let slot = self.conn.slot.load(Ordering::Relaxed);
-            self.actor.send(Message::Eof { id: self.conn.id, slot });
+            self.actor.send(Message::Eof {
+                id: self.conn.id,
+                slot,
+            });
         }
     }
 
@@ -318,7 +338,12 @@ impl<S: Socket> Task<S> {
         let slot = self.conn.slot.load(Ordering::Relaxed);
         let fault = self.fault.clone();
         self.count_query();
-        self.actor.send(Message::Batch { id: self.conn.id, slot, batch, fault });
+        self.actor.send(Message::Batch {
+            id: self.conn.id,
+            slot,
+            batch,
+            fault,
+        });
     }
 
     /// Tells what the input takes; the actor hears of it each time that it has doubled, and when the
@@ -331,13 +356,18 @@ impl<S: Socket> Task<S> {
         let pending = self.parser.pending_len(&self.batch);
         let capacity = self.batch.buf.capacity() + self.parser.filling_capacity();
         self.conn.query_len.store(pending, Ordering::Relaxed);
-        self.conn.query_free.store(capacity.saturating_sub(pending), Ordering::Relaxed);
+        self.conn
+            .query_free
+            .store(capacity.saturating_sub(pending), Ordering::Relaxed);
         if pending < GROWN_MIN {
             self.told = 0;
         } else if pending >= self.told.saturating_mul(2) || pending > self.told && !self.tired {
             self.told = pending;
             let slot = self.conn.slot.load(Ordering::Relaxed);
-            self.actor.send(Message::Grown { id: self.conn.id, slot });
+            self.actor.send(Message::Grown {
+                id: self.conn.id,
+                slot,
+            });
         }
     }
 }

@@ -134,7 +134,10 @@ impl Reply {
     pub fn take(&mut self, spare: Vec<u8>) -> (Vec<Chunk>, Vec<u8>) {
         debug_assert!(spare.is_empty());
         self.chunked = 0;
-        (std::mem::take(&mut self.chunks), std::mem::replace(&mut self.buf, spare))
+        (
+            std::mem::take(&mut self.chunks),
+            std::mem::replace(&mut self.buf, spare),
+        )
     }
 
     /// The error codes written since the last call (`ERR`, `WRONGTYPE`, …), for statistics.
@@ -148,7 +151,10 @@ impl Reply {
 
     /// The present end, to cut back to with [`Reply::truncate`].
     pub fn mark(&self) -> Mark {
-        Mark { chunks: self.chunks.len(), at: self.buf.len() }
+        Mark {
+            chunks: self.chunks.len(),
+            at: self.buf.len(),
+        }
     }
 
     /// Forgets what was written since `mark` (`CLIENT REPLY OFF`).
@@ -199,7 +205,13 @@ impl Reply {
         let code = text.split(|&b| b == b' ').next().unwrap_or_default();
         self.errors.push(String::from_utf8_lossy(code).into_owned());
         self.buf.push(b'-');
-        let clean = text.iter().map(|&b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { b });
+        let clean = text.iter().map(|&b| {
+            if matches!(b, b'\r' | b'\n' | 0) {
+                b' '
+            } else {
+                b
+            }
+        });
         self.buf.extend(clean);
         self.buf.extend_from_slice(b"\r\n");
     }
@@ -231,17 +243,21 @@ impl Reply {
     /// Makes room for bulk strings that hold `bytes` in all, where many follow.
     #[inline]
     pub fn reserve_bulks(&mut self, count: usize, bytes: usize) {
-        self.buf.reserve(count.saturating_mul(BULK_FRAME).saturating_add(bytes));
+        self.buf
+            .reserve(count.saturating_mul(BULK_FRAME).saturating_add(bytes));
     }
 
     /// Most lengths have one or two digits, which need no general formatting.
     #[inline]
     fn bulk_header(&mut self, len: usize) {
         match len {
-            0..10 => self.buf.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']),
+            0..10 => self
+                .buf
+                .extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']),
             10..100 => {
                 let (tens, ones) = (b'0' + (len / 10) as u8, b'0' + (len % 10) as u8);
-                self.buf.extend_from_slice(&[b'$', tens, ones, b'\r', b'\n']);
+                self.buf
+                    .extend_from_slice(&[b'$', tens, ones, b'\r', b'\n']);
             }
             _ => self.line(b'$', len as i64),
         }
@@ -254,7 +270,8 @@ impl Reply {
         }
         self.line(b'$', bytes.len() as i64);
         self.chunked += self.buf.len() + bytes.len();
-        self.chunks.push(Chunk::Owned(std::mem::take(&mut self.buf)));
+        self.chunks
+            .push(Chunk::Owned(std::mem::take(&mut self.buf)));
         self.chunks.push(Chunk::Shared(bytes));
         self.buf.extend_from_slice(b"\r\n");
     }
@@ -268,11 +285,13 @@ impl Reply {
 
     #[inline]
     pub fn null(&mut self) {
-        self.buf.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
+        self.buf
+            .extend_from_slice(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
     }
 
     pub fn null_array(&mut self) {
-        self.buf.extend_from_slice(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
+        self.buf
+            .extend_from_slice(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
     }
 
     /// `Some`: bulk string, `None`: null.
@@ -354,7 +373,10 @@ impl Reply {
             // The mark may be of what was dropped.
             return;
         }
-        let mut head = Reply { resp3: self.resp3, ..Reply::default() };
+        let mut head = Reply {
+            resp3: self.resp3,
+            ..Reply::default()
+        };
         match kind {
             Aggregate::Array => head.array(len),
             Aggregate::Set => head.set(len),
@@ -375,7 +397,9 @@ impl Reply {
     pub fn help(&mut self, name: &str, lines: &[&str]) {
         self.array(lines.len() + 3);
         let upper = name.to_ascii_uppercase();
-        self.simple(&format!("{upper} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        self.simple(&format!(
+            "{upper} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+        ));
         for line in lines {
             self.simple(line);
         }
@@ -414,7 +438,8 @@ mod tests {
         let middle = out.mark();
         out.bulk(b"abc");
         out.finish(mark, Aggregate::Array, 2);
-        let pieces = |out: &Reply| out.chunks.iter().map(|c| c.bytes().len()).sum::<usize>() + out.buf.len();
+        let pieces =
+            |out: &Reply| out.chunks.iter().map(|c| c.bytes().len()).sum::<usize>() + out.buf.len();
         assert_eq!(out.len(), pieces(&out));
         out.truncate(middle);
         assert_eq!(out.len(), pieces(&out));

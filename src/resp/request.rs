@@ -44,7 +44,10 @@ const BIG: u32 = u32::MAX;
 impl Span {
     pub fn new(at: usize, len: usize) -> Span {
         let fit = |n: usize| u32::try_from(n).expect("the read buffer is below 4 GiB");
-        Span { at: fit(at), len: fit(len) }
+        Span {
+            at: fit(at),
+            len: fit(len),
+        }
     }
 
     #[inline]
@@ -203,7 +206,9 @@ impl Parser {
 
     /// The same as Redis counts it: of a request with a large argument on its way, that argument.
     pub fn pending_len(&self, batch: &Batch) -> usize {
-        self.filling.as_ref().map_or_else(|| self.pending(batch), Vec::len)
+        self.filling
+            .as_ref()
+            .map_or_else(|| self.pending(batch), Vec::len)
     }
 
     /// Allocated bytes of a large argument on its way.
@@ -218,7 +223,9 @@ impl Parser {
     pub fn parse(&mut self, batch: &mut Batch, rules: &Rules) -> Result<(), Fault> {
         while self.pos < batch.buf.len() || self.filling.is_some() {
             // The command may be AUTH, which lifts the limits for what follows.
-            if !rules.authenticated && !batch.commands.is_empty() || batch.commands.len() >= MAX_COMMANDS {
+            if !rules.authenticated && !batch.commands.is_empty()
+                || batch.commands.len() >= MAX_COMMANDS
+            {
                 break;
             }
             match self.step(batch, rules)? {
@@ -228,7 +235,8 @@ impl Parser {
                     batch.commands.push(Command {
                         first: self.first as u32,
                         count: (batch.spans.len() - self.first) as u32,
-                        wire: u32::try_from(self.pos - self.start + self.big_wire).unwrap_or(u32::MAX),
+                        wire: u32::try_from(self.pos - self.start + self.big_wire)
+                            .unwrap_or(u32::MAX),
                     });
                     self.begin(batch);
                 }
@@ -244,11 +252,21 @@ impl Parser {
     pub fn carry(&mut self, old: &mut Batch, new: &mut Batch) {
         debug_assert!(new.buf.is_empty() && new.spans.is_empty());
         new.buf.extend_from_slice(&old.buf[self.start..]);
-        let big_before: usize = old.spans[..self.first].iter().filter(|s| s.len == BIG).count();
+        let big_before: usize = old.spans[..self.first]
+            .iter()
+            .filter(|s| s.len == BIG)
+            .count();
         new.big.extend(old.big.drain(big_before..));
         for span in &old.spans[self.first..] {
-            let shift = if span.len == BIG { big_before } else { self.start };
-            new.spans.push(Span { at: span.at - shift as u32, len: span.len });
+            let shift = if span.len == BIG {
+                big_before
+            } else {
+                self.start
+            };
+            new.spans.push(Span {
+                at: span.at - shift as u32,
+                len: span.len,
+            });
         }
         old.spans.truncate(self.first);
         old.buf.truncate(self.start);
@@ -325,8 +343,13 @@ impl Parser {
             big.truncate(len);
             self.big_wire += len + 2;
             let index = batch.big.len() as u32;
-            batch.big.push(Arc::new(self.filling.take().unwrap_or_default()));
-            batch.spans.push(Span { at: index, len: BIG });
+            batch
+                .big
+                .push(Arc::new(self.filling.take().unwrap_or_default()));
+            batch.spans.push(Span {
+                at: index,
+                len: BIG,
+            });
             self.bulk = None;
             return Ok(true);
         }
@@ -430,7 +453,10 @@ impl Parser {
         for word in words {
             let index = batch.big.len() as u32;
             batch.big.push(Arc::new(word));
-            batch.spans.push(Span { at: index, len: BIG });
+            batch.spans.push(Span {
+                at: index,
+                len: BIG,
+            });
         }
         Ok(Step::Done)
     }
@@ -441,16 +467,29 @@ fn protocol<T>(text: impl Into<String>) -> Result<T, Fault> {
 }
 
 fn printable(byte: u8) -> char {
-    if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' }
+    if byte.is_ascii_graphic() || byte == b' ' {
+        char::from(byte)
+    } else {
+        '?'
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules { authenticated: true, max_bulk: 512 << 20, max_query: 1 << 30 };
+    const RULES: Rules = Rules {
+        authenticated: true,
+        max_bulk: 512 << 20,
+        max_query: 1 << 30,
+    };
 
-    fn feed(parser: &mut Parser, batch: &mut Batch, mut bytes: &[u8], rules: &Rules) -> Result<(), Fault> {
+    fn feed(
+        parser: &mut Parser,
+        batch: &mut Batch,
+        mut bytes: &[u8],
+        rules: &Rules,
+    ) -> Result<(), Fault> {
         while !bytes.is_empty() {
             let (target, wanted) = parser.target(batch, 16 * 1024);
             let n = wanted.min(bytes.len());
@@ -465,14 +504,29 @@ mod tests {
     fn empty_requests_do_not_pile_up() {
         let (mut parser, mut batch) = (Parser::default(), Batch::default());
         for _ in 0..1000 {
-            feed(&mut parser, &mut batch, &b"\r\n*0\r\n*-1\r\n".repeat(500), &RULES).unwrap();
+            feed(
+                &mut parser,
+                &mut batch,
+                &b"\r\n*0\r\n*-1\r\n".repeat(500),
+                &RULES,
+            )
+            .unwrap();
             parser.compact(&mut batch);
         }
         assert!(batch.buf.len() < COMPACT_MIN && batch.buf.capacity() < 1 << 16);
-        feed(&mut parser, &mut batch, b"*2\r\n$4\r\nECHO\r\n$1\r\n", &RULES).unwrap();
+        feed(
+            &mut parser,
+            &mut batch,
+            b"*2\r\n$4\r\nECHO\r\n$1\r\n",
+            &RULES,
+        )
+        .unwrap();
         parser.compact(&mut batch);
         feed(&mut parser, &mut batch, b"x\r\n", &RULES).unwrap();
-        assert_eq!(batch.args(0).iter().collect::<Vec<_>>(), [b"ECHO".as_slice(), b"x"]);
+        assert_eq!(
+            batch.args(0).iter().collect::<Vec<_>>(),
+            [b"ECHO".as_slice(), b"x"]
+        );
     }
 
     #[test]
@@ -484,14 +538,26 @@ mod tests {
         parser.compact(&mut batch);
         assert!(batch.buf.len() < 100);
         feed(&mut parser, &mut batch, b"\r\ny\r\nPING\r\n", &RULES).unwrap();
-        assert_eq!(batch.args(0).iter().collect::<Vec<_>>(), [b"ECHO".as_slice(), b"y"]);
-        assert_eq!(batch.args(1).iter().collect::<Vec<_>>(), [b"PING".as_slice()]);
+        assert_eq!(
+            batch.args(0).iter().collect::<Vec<_>>(),
+            [b"ECHO".as_slice(), b"y"]
+        );
+        assert_eq!(
+            batch.args(1).iter().collect::<Vec<_>>(),
+            [b"PING".as_slice()]
+        );
     }
 
     #[test]
     fn a_promised_length_reserves_nothing() {
         let (mut parser, mut batch) = (Parser::default(), Batch::default());
-        feed(&mut parser, &mut batch, b"*2\r\n$4\r\nECHO\r\n$536870912\r\nabc", &RULES).unwrap();
+        feed(
+            &mut parser,
+            &mut batch,
+            b"*2\r\n$4\r\nECHO\r\n$536870912\r\nabc",
+            &RULES,
+        )
+        .unwrap();
         assert!(parser.filling_capacity() <= BIG_STEP);
         let piece = vec![b'x'; 3 << 20];
         feed(&mut parser, &mut batch, &piece, &RULES).unwrap();
@@ -533,10 +599,20 @@ mod tests {
 
     #[test]
     fn limits_before_login() {
-        let rules = Rules { authenticated: false, ..RULES };
-        let fault = |bytes: &[u8]| feed(&mut Parser::default(), &mut Batch::default(), bytes, &rules);
-        assert_eq!(fault(b"*11\r\n"), protocol("unauthenticated multibulk length"));
-        assert_eq!(fault(b"*1\r\n$16385\r\n"), protocol("unauthenticated bulk length"));
+        let rules = Rules {
+            authenticated: false,
+            ..RULES
+        };
+        let fault =
+            |bytes: &[u8]| feed(&mut Parser::default(), &mut Batch::default(), bytes, &rules);
+        assert_eq!(
+            fault(b"*11\r\n"),
+            protocol("unauthenticated multibulk length")
+        );
+        assert_eq!(
+            fault(b"*1\r\n$16385\r\n"),
+            protocol("unauthenticated bulk length")
+        );
         assert_eq!(fault(b"*10\r\n$16384\r\n"), Ok(()));
         assert_eq!(fault(b"*1\r\n:1\r\n"), protocol("expected '$', got ':'"));
     }

@@ -29,9 +29,10 @@ impl<'a> Ahead<'a> {
                 let member = arg(3).or_else(|| arg(2))?;
                 Some(Ahead::Entries(zset.members(), seed.hash_bytes(member)))
             }
-            ObjRef::Set(set) if set.len() >= MIN_ELEMENTS => {
-                Some(Ahead::Members(set.members(), Needle::new(arg(2)?).hash(seed)))
-            }
+            ObjRef::Set(set) if set.len() >= MIN_ELEMENTS => Some(Ahead::Members(
+                set.members(),
+                Needle::new(arg(2)?).hash(seed),
+            )),
             ObjRef::Hash(_) | ObjRef::Zset(_) | ObjRef::Set(_) => None,
         }
     }

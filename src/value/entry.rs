@@ -268,7 +268,11 @@ impl Entry {
     pub fn set_hinted(&mut self, on: bool) {
         if self.is_hinted() != on {
             self.make_unique();
-            let head = if on { self.head() | HINTED } else { self.head() & !HINTED };
+            let head = if on {
+                self.head() | HINTED
+            } else {
+                self.head() & !HINTED
+            };
             // SAFETY: unique.
             unsafe { self.0.as_ptr().add(2).write(head) };
         }
@@ -306,7 +310,11 @@ impl Entry {
             K_STR | K_RAW => {
                 let (len, from) = self.len_at(at);
                 let bytes = self.slice(from, len);
-                if self.kind() == K_STR { Payload::Str(bytes) } else { Payload::Raw(bytes) }
+                if self.kind() == K_STR {
+                    Payload::Str(bytes)
+                } else {
+                    Payload::Raw(bytes)
+                }
             }
             K_BIG => Payload::Big(BigRef {
                 raw: self.raw_pointer(at).cast(),
@@ -321,7 +329,11 @@ impl Entry {
     fn blob(&self, at: usize) -> Blob<'_> {
         let (count, from) = self.len_at(at + 1);
         let (len, from) = self.len_at(from);
-        Blob { tag: self.slice(at, 1)[0], count: count as u32, bytes: self.slice(from, len) }
+        Blob {
+            tag: self.slice(at, 1)[0],
+            count: count as u32,
+            bytes: self.slice(from, len),
+        }
     }
 
     /// Bytes that the entry uses of its allocation.
@@ -427,7 +439,10 @@ impl Entry {
             }
             None if self.head() & EXPIRE == 0 => {}
             _ => {
-                let head = Head { expire, ..self.head_parts() };
+                let head = Head {
+                    expire,
+                    ..self.head_parts()
+                };
                 self.rebuild(head);
             }
         }

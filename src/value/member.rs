@@ -266,7 +266,9 @@ impl Member {
     /// Bytes on the heap.
     pub fn allocated(&self) -> usize {
         match self.slim() {
-            Some(_) => self.text().map_or(0, |text| size_class(SLIM_HEAD + text.len())),
+            Some(_) => self
+                .text()
+                .map_or(0, |text| size_class(SLIM_HEAD + text.len())),
             None => self.entry().map_or(0, Entry::allocated),
         }
     }
@@ -357,9 +359,20 @@ mod tests {
     fn a_slim_text_with_many_owners_is_copied() {
         let member = Needle::new(b"twelve bytes").member();
         let owners: Vec<Member> = (0..1000).map(|_| member.clone()).collect();
-        assert!(owners.iter().all(|m| m.elem() == Elem::Str(b"twelve bytes")));
-        let shared = owners.iter().filter(|m| m.identity() == member.identity()).count();
-        assert_eq!(shared + 1, usize::from(SLIM_OWNERS), "the first owner counts");
+        assert!(
+            owners
+                .iter()
+                .all(|m| m.elem() == Elem::Str(b"twelve bytes"))
+        );
+        let shared = owners
+            .iter()
+            .filter(|m| m.identity() == member.identity())
+            .count();
+        assert_eq!(
+            shared + 1,
+            usize::from(SLIM_OWNERS),
+            "the first owner counts"
+        );
         drop(owners);
         assert_eq!(member.elem(), Elem::Str(b"twelve bytes"));
         assert_eq!(member.allocated(), 16);

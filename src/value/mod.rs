@@ -6,9 +6,9 @@
 //! twins borrow it for reading. Clones of large forms share structure, so that a snapshot costs
 //! the same for one element and for a million.
 
+pub mod ahead;
 pub mod bits;
 pub mod encoding;
-pub mod ahead;
 pub mod entry;
 pub mod geohash;
 pub mod hash;

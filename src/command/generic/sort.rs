@@ -322,7 +322,11 @@ impl Pile {
 /// A weight as a number, read as C's `strtod` does: leading blanks are skipped, nothing at all is 0.
 fn score(text: &[u8]) -> Option<f64> {
     let text = num::c_text(text);
-    if text.is_empty() { Some(0.0) } else { num::parse_f64(text) }
+    if text.is_empty() {
+        Some(0.0)
+    } else {
+        num::parse_f64(text)
+    }
 }
 
 fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Outcome {

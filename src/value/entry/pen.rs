@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    K_BIG, K_INT8, K_INT16, K_INT32, K_INT64, K_NONE, K_OBJ, K_PACKED, K_RAW, K_STR, New,
-};
+use super::{K_BIG, K_INT8, K_INT16, K_INT32, K_INT64, K_NONE, K_OBJ, K_PACKED, K_RAW, K_STR, New};
 
 pub(super) fn len_size(len: usize) -> usize {
     match len {
@@ -44,9 +42,7 @@ pub(super) fn new_size(new: &New<'_>) -> usize {
         New::Int(n) => int_kind(*n).1,
         New::Str(b) | New::Raw(b) => len_size(b.len()) + b.len(),
         New::Big(_) | New::Obj(_) => 8,
-        New::Packed(b) => {
-            1 + len_size(b.count as usize) + len_size(b.bytes.len()) + b.bytes.len()
-        }
+        New::Packed(b) => 1 + len_size(b.count as usize) + len_size(b.bytes.len()) + b.bytes.len(),
     }
 }
 
@@ -73,7 +69,11 @@ impl Pen {
                 }
                 _ => {
                     self.put(&[255]);
-                    self.put(&u32::try_from(len).expect("length below 4 GiB").to_le_bytes());
+                    self.put(
+                        &u32::try_from(len)
+                            .expect("length below 4 GiB")
+                            .to_le_bytes(),
+                    );
                 }
             }
         }

@@ -42,7 +42,11 @@ impl Model {
             Model::Str(b) => New::Str(b),
             Model::Raw(b) => New::Raw(b),
             Model::Big(b) => New::Big(Arc::new(b.clone())),
-            Model::Packed(tag, count, b) => New::Packed(Blob { tag: *tag, count: *count, bytes: b }),
+            Model::Packed(tag, count, b) => New::Packed(Blob {
+                tag: *tag,
+                count: *count,
+                bytes: b,
+            }),
         }
     }
 
@@ -85,7 +89,11 @@ fn entries_and_their_shares_keep_what_they_hold() {
     let seed = 20_260;
     let mut rng = Rng::new(seed);
     for round in 0..3_000 {
-        let key_len = if rng.below(20) == 0 { 70_000 } else { rng.below(300) } as usize;
+        let key_len = if rng.below(20) == 0 {
+            70_000
+        } else {
+            rng.below(300)
+        } as usize;
         let mut content = Content {
             key: (0..key_len).map(|_| rng.next_u64() as u8).collect(),
             clock: (rng.below(2) == 0).then(|| (rng.next_u64() & 0xff_ffff) as u32),
@@ -94,7 +102,11 @@ fn entries_and_their_shares_keep_what_they_hold() {
             hinted: false,
             value: Model::random(&mut rng),
         };
-        let head = Head { clock: content.clock, expire: content.expire, score: content.score };
+        let head = Head {
+            clock: content.clock,
+            expire: content.expire,
+            score: content.score,
+        };
         let mut entry = Entry::new(&content.key, head, content.value.new());
         let mut shares: Vec<(Entry, Content)> = Vec::new();
         for _ in 0..12 {
@@ -121,7 +133,9 @@ fn entries_and_their_shares_keep_what_they_hold() {
                     let mut big = entry.take_big().expect("it is big");
                     Arc::make_mut(&mut big).push(round as u8);
                     entry.set_payload(New::Big(big));
-                    let Model::Big(bytes) = &mut content.value else { unreachable!() };
+                    let Model::Big(bytes) = &mut content.value else {
+                        unreachable!()
+                    };
                     bytes.push(round as u8);
                 }
                 _ => {
@@ -137,13 +151,28 @@ fn entries_and_their_shares_keep_what_they_hold() {
 
 #[test]
 fn sizes_are_as_small_as_the_layout_says() {
-    let head = Head { clock: Some(1), ..Head::default() };
+    let head = Head {
+        clock: Some(1),
+        ..Head::default()
+    };
     let entry = Entry::new(&[b'k'; 16], head, New::Str(&[b'v'; 32]));
     assert_eq!(entry.allocated(), 56);
-    let volatile = Head { expire: Some(1), ..head };
-    assert_eq!(Entry::new(&[b'k'; 16], volatile, New::Str(&[b'v'; 32])).allocated(), 64);
-    assert_eq!(Entry::new(b"short:11", head, New::Int(1_000_000)).allocated(), 24);
-    assert_eq!(Entry::new(b"member:12", Head::default(), New::None).allocated(), 16);
+    let volatile = Head {
+        expire: Some(1),
+        ..head
+    };
+    assert_eq!(
+        Entry::new(&[b'k'; 16], volatile, New::Str(&[b'v'; 32])).allocated(),
+        64
+    );
+    assert_eq!(
+        Entry::new(b"short:11", head, New::Int(1_000_000)).allocated(),
+        24
+    );
+    assert_eq!(
+        Entry::new(b"member:12", Head::default(), New::None).allocated(),
+        16
+    );
     for size in 1..5000 {
         assert!(size_class(size) >= size);
         assert!(size_class(size) <= size + size / 4 + 8);

@@ -27,7 +27,11 @@ static PACKED_THRESHOLD: AtomicUsize = AtomicUsize::new(DEFAULT_PACKED_THRESHOLD
 
 /// Sets the threshold of the whole process; 0 stands for the default.
 pub fn set_packed_threshold(bytes: usize) {
-    let bytes = if bytes == 0 { DEFAULT_PACKED_THRESHOLD } else { bytes };
+    let bytes = if bytes == 0 {
+        DEFAULT_PACKED_THRESHOLD
+    } else {
+        bytes
+    };
     PACKED_THRESHOLD.store(bytes, Ordering::Relaxed);
 }
 
