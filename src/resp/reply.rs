@@ -100,6 +100,11 @@ impl Reply {
         self.cap = cap;
     }
 
+    /// Whether there is a cap, so that even an endless reply takes bounded memory.
+    pub fn is_capped(&self) -> bool {
+        self.cap != usize::MAX
+    }
+
     /// Whether replies were dropped because of the cap. Long loops look at it to stop early.
     #[inline]
     pub fn is_over(&self) -> bool {

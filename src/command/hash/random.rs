@@ -81,11 +81,14 @@ fn random_many(ctx: &mut Ctx<'_>) -> Outcome {
         hash.sample(count, now, &mut rng, &mut |item| shape.write(out, item));
         return Ok(());
     }
-    if count > MAX_REPEATS {
+    if count > MAX_REPEATS && !out.is_capped() {
         return Err(Error::OUT_OF_RANGE);
     }
     shape.begin(out, count as usize);
     for _ in 0..count {
+        if out.is_over() {
+            break;
+        }
         // Some field is alive, as seen above.
         if let Some(item) = hash.random(now, &mut rng) {
             shape.write(out, item);

@@ -10,7 +10,8 @@ use crate::value::set::Set;
 
 /// Members that one SREM in the log removes.
 const LOG_MEMBERS: usize = 1024;
-/// Elements with repetitions that one reply may have; more would only exhaust the memory.
+/// Elements with repetitions that one reply may have where no output limit bounds it; more would
+/// only exhaust the memory.
 pub(crate) const MAX_REPEATS: u64 = 1 << 26;
 
 /// Reads the count of a random choice: distinct elements, or, with true, that many in all.
@@ -140,11 +141,14 @@ fn random_many(ctx: &mut Ctx<'_>) -> Outcome {
         });
         return Ok(());
     }
-    if count > MAX_REPEATS {
+    if count > MAX_REPEATS && !out.is_capped() {
         return Err(Error::OUT_OF_RANGE);
     }
     out.array(count as usize);
     for _ in 0..count {
+        if out.is_over() {
+            break;
+        }
         // Not empty, as seen above.
         if let Some(elem) = set.random(&mut rng) {
             write_member(out, elem);

@@ -105,11 +105,14 @@ pub(super) fn zrandmember(ctx: &mut Ctx<'_>) -> Outcome {
         });
         return Ok(());
     }
-    if count > MAX_REPEATS {
+    if count > MAX_REPEATS && !out.is_capped() {
         return Err(Error::OUT_OF_RANGE);
     }
     shape.begin(out, count as usize);
     for _ in 0..count {
+        if out.is_over() {
+            break;
+        }
         // Not empty, as seen above.
         if let Some((elem, score)) = set.random(&mut rng) {
             shape.write(out, elem, score);
