@@ -11,7 +11,7 @@ use crate::command::args::Args;
 use crate::command::spec::Group;
 use crate::resp::request::Batch;
 use crate::value::ahead::Ahead;
-use crate::value::entry::Payload;
+use crate::value::entry::{Entry, ObjRef, Payload};
 
 /// Commands whose memory is fetched ahead.
 pub const PREFETCH: usize = 16;
@@ -46,18 +46,23 @@ impl Server {
             keys.iter().for_each(|(hash, _)| table.prefetch(*hash));
             keys.iter().for_each(|(hash, _)| table.prefetch_item(*hash));
         }
-        let inner: SmallVec<[Ahead<'_>; PREFETCH]> = keys
-            .iter()
-            .filter(|(_, args)| args.len() >= 3 && self.looks_inside(args))
-            .filter_map(
-                |(hash, args)| match table.get(*hash, args.get(1))?.payload() {
-                    Payload::Obj(obj) => {
-                        Ahead::of(obj, |at| (at < args.len()).then(|| args.get(at)))
+        let mut inner: SmallVec<[Ahead<'_>; PREFETCH]> = SmallVec::new();
+        let mut last: Option<(u64, Option<ObjRef<'_>>)> = None;
+        for (hash, args) in keys.iter().filter(|(_, args)| args.len() >= 3) {
+            let obj = match last {
+                Some((same, obj)) if same == *hash => obj,
+                _ if self.looks_inside(args) => {
+                    match table.get(*hash, args.get(1)).map(Entry::payload) {
+                        Some(Payload::Obj(obj)) => Some(obj),
+                        _ => None,
                     }
-                    _ => None,
-                },
-            )
-            .collect();
+                }
+                _ => None,
+            };
+            last = Some((*hash, obj));
+            let arg = |at: usize| (at < args.len()).then(|| args.get(at));
+            inner.extend(obj.and_then(|obj| Ahead::of(obj, arg)));
+        }
         inner.iter().for_each(Ahead::prefetch);
         inner.iter().for_each(Ahead::prefetch_item);
     }
