@@ -94,7 +94,7 @@ impl Server {
             }
             let args = batch.args(waiting.next);
             let wire = u64::from(batch.commands[waiting.next].wire);
-            if self.must_pause(client, &args) {
+            if self.must_pause(&args) {
                 turn = Turn::Paused;
                 break;
             }
@@ -123,7 +123,7 @@ impl Server {
         turn
     }
 
-    fn must_pause(&self, client: &Client, args: &Args<'_>) -> bool {
+    fn must_pause(&self, args: &Args<'_>) -> bool {
         let Some(pause) = self.core.active_pause() else {
             return false;
         };
@@ -131,7 +131,6 @@ impl Server {
             return !pause.writes_only;
         };
         // CLIENT UNPAUSE and the like must get through, or the pause could not be ended.
-        let _ = client;
         if command.flags.contains(Flags::ADMIN) && !pause.writes_only {
             return !command.full_name.starts_with("client|");
         }
