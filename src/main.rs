@@ -110,11 +110,12 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     } else {
         tracing::info!("Running mode=standalone, port={}.", config.port);
     }
-    watch_signals(sender);
+    watch_signals(sender.clone());
     let (tcp, unix) = (config.port != 0, config.unixsocket.clone());
     let mut server = Server::new(config);
     server.core.listeners = Some(listeners);
     server.core.log = Some(log);
+    server.core.mailbox = Some(sender);
     tracing::warn!("Server initialized");
     if tcp {
         tracing::info!("Ready to accept connections tcp");

@@ -137,6 +137,7 @@ impl Session {
         self.server.tick();
         let begin = Instant::now();
         self.server
+            .runner()
             .execute(&mut self.client, &mut out, batch.args(0));
         let took = begin.elapsed();
         let (chunks, last) = out.take(Vec::new());

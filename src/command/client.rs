@@ -604,9 +604,16 @@ fn unblock(ctx: &mut Ctx<'_>) -> Outcome {
             "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
         ));
     }
-    ctx.args.int(2)?;
-    // No command of this build blocks its client.
-    ctx.out.int(0);
+    let id = u64::try_from(ctx.args.int(2)?).unwrap_or(0);
+    let with_error = ctx.args.len() == 4 && ctx.args.is(3, "ERROR");
+    let done = if with_error {
+        ctx.core.unblock(id, |out| {
+            out.error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        })
+    } else {
+        ctx.core.end_wait(id, None)
+    };
+    ctx.out.int(i64::from(done));
     Ok(())
 }
 

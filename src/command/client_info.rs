@@ -8,16 +8,20 @@ use crate::resp::reply::Chunk;
 
 /// Letters of the flags in the order in which Redis prints them.
 fn flag_letters(client: &Client) -> String {
+    let is = |flag| client.is(flag);
     let table = [
-        (ClientFlags::MONITOR, 'O'),
-        (ClientFlags::CLOSE_AFTER_REPLY, 'c'),
-        (ClientFlags::UNIX, 'U'),
-        (ClientFlags::NO_EVICT, 'e'),
-        (ClientFlags::NO_TOUCH, 'T'),
+        (is(ClientFlags::MONITOR), 'O'),
+        (client.multi.is_some(), 'x'),
+        (client.blocked.is_some(), 'b'),
+        (is(ClientFlags::DIRTY_CAS), 'd'),
+        (is(ClientFlags::CLOSE_AFTER_REPLY), 'c'),
+        (is(ClientFlags::UNIX), 'U'),
+        (is(ClientFlags::NO_EVICT), 'e'),
+        (is(ClientFlags::NO_TOUCH), 'T'),
     ];
     let letters: String = table
         .iter()
-        .filter(|(f, _)| client.is(*f))
+        .filter(|(on, _)| *on)
         .map(|(_, c)| *c)
         .collect();
     if letters.is_empty() {
@@ -45,7 +49,7 @@ pub fn line(client: &Client, core: &Core) -> String {
     let events = if pending > 0 { "rw" } else { "r" };
     let waiting = client.waiting.as_ref().map_or(0, |w| w.batch.capacity());
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 qbuf={query} qbuf-free={free} argv-mem={waiting} multi-mem=0 rbs={} rbp={} obl=0 oll={queued} omem={pending} tot-mem={} events={events} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} qbuf={query} qbuf-free={free} argv-mem={waiting} multi-mem={} rbs={} rbp={} obl=0 oll={queued} omem={pending} tot-mem={} events={events} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         conn.addr,
         conn.laddr,
@@ -55,6 +59,12 @@ pub fn line(client: &Client, core: &Core) -> String {
         (now - client.active_ms).max(0) / 1000,
         flag_letters(client),
         client.db,
+        client
+            .multi
+            .as_ref()
+            .map_or(-1, |m| m.commands.len() as i64),
+        client.watching.len(),
+        client.multi.as_ref().map_or(0, |m| m.memory()),
         client.out.capacity(),
         client.out.capacity(),
         client.memory(),

@@ -14,8 +14,11 @@
 use super::args::Args;
 use super::error::Error;
 use super::registry::Command;
+use crate::base::num;
+use crate::dispatch::blocked::{Block, Blocked};
 use crate::dispatch::client::Client;
 use crate::dispatch::core::Core;
+use crate::dispatch::run::Runner;
 use crate::keyspace::Keys;
 use crate::resp::reply::Reply;
 
@@ -36,6 +39,54 @@ pub struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
+    /// Runs a command inside this one; it writes to the same reply. The gate is the caller's
+    /// business.
+    pub fn nest(&mut self, command: &'static Command, args: Args<'_>) {
+        let mut runner = Runner {
+            ks: &mut *self.db.ks,
+            core: &mut *self.core,
+        };
+        runner.nested(self.client, self.out, command, args);
+    }
+
+    /// As [`Ctx::nest`] with a reply of its own.
+    pub fn nest_into(&mut self, out: &mut Reply, command: &'static Command, args: Args<'_>) {
+        let mut runner = Runner {
+            ks: &mut *self.db.ks,
+            core: &mut *self.core,
+        };
+        runner.nested(self.client, out, command, args);
+    }
+
+    /// Argument `at` as the seconds that a command may wait, in ms; `None`: for ever.
+    ///
+    /// # Errors
+    /// For anything but a number from 0 on whose end can be told.
+    pub fn timeout(&self, at: usize) -> Result<Option<i64>, Error> {
+        let seconds = num::parse_f64(self.args.get(at)).filter(|s| s.is_finite());
+        let seconds = seconds.ok_or(Error::new("ERR timeout is not a float or out of range"))?;
+        let ms = (seconds * 1000.0).ceil();
+        let far = ms >= (i64::MAX - self.core.now_ms()) as f64;
+        match () {
+            () if seconds < 0.0 => Err(Error::new("ERR timeout is negative")),
+            () if far => Err(Error::new("ERR timeout is out of range")),
+            () if ms == 0.0 => Ok(None),
+            () => Ok(Some(ms as i64)),
+        }
+    }
+
+    /// The client waits; the handler returns without a reply. When what it waits for may be there
+    /// the handler runs again. In a transaction or a script nothing waits: the reply is that of a
+    /// wait whose time is over.
+    pub fn block(&mut self, block: Block) {
+        if self.core.depth > 0 {
+            (block.on_timeout)(self.core, self.client, self.out);
+        } else {
+            let now_ms = self.core.now_ms();
+            self.client.blocked = Some(Blocked::new(block, self.client.db, now_ms));
+        }
+    }
+
     /// Unix time in ms at which the call began; the same for the whole call.
     pub fn now_ms(&self) -> i64 {
         self.db.now_ms()

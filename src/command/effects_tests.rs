@@ -104,7 +104,7 @@ fn replayed(log: &[Vec<Vec<u8>>], ahead_ms: i64, faults: &mut Vec<String>) -> (S
             ));
         }
     }
-    let again = commands(&bench.server.ks.log.take());
+    let again = commands(&bench.server.ks.log.take().bytes);
     (data(&bench), shown(&again))
 }
 
@@ -138,7 +138,7 @@ fn check(call: &str, faults: &mut Vec<String>) -> bool {
 fn compare(what: &str, calls: usize, mut source: Bench, faults: &mut Vec<String>) {
     // What is over and was not met goes now, so that the data does not depend on who met what.
     source.server.ks.expire_slice(&mut || false);
-    let log = commands(&source.server.ks.log.take());
+    let log = commands(&source.server.ks.log.take().bytes);
     let wanted = data(&source);
     // As a file that is loaded before the times are over, and as a replica whose clock is ahead.
     let times: &[i64] = if calls == 1 {

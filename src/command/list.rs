@@ -9,6 +9,7 @@ use crate::keyspace::effect::Class;
 use crate::resp::reply::Reply;
 use crate::value::list::{Elem, End, List};
 
+mod block;
 mod edit;
 mod moves;
 mod read;
@@ -21,6 +22,83 @@ const ROW: Spec = Spec {
 };
 
 pub static TABLE: &[Spec] = &[
+    Spec {
+        name: "blmove",
+        since: "6.2.0",
+        arity: 6,
+        flags: flags!(WRITE | DENYOOM | BLOCKING),
+        categories: cats!(LIST),
+        keys: &[
+            KeySpec::one(key!(RW | ACCESS | DELETE), 1),
+            KeySpec::one(key!(RW | INSERT), 2),
+        ],
+        summary: "Moves an element between lists and returns it, or waits until there is one.",
+        complexity: "O(1)",
+        syntax: "source/k0 destination/k1 wherefrom<LEFT|RIGHT> whereto<LEFT|RIGHT> timeout/d",
+        run: block::blmove,
+        ..ROW
+    },
+    Spec {
+        name: "blmpop",
+        since: "7.0.0",
+        arity: -5,
+        flags: flags!(WRITE | BLOCKING),
+        categories: cats!(LIST),
+        keys: &[KeySpec::counted(key!(RW | ACCESS | DELETE), 2)],
+        summary: "Removes and returns elements of the first list that has some, or waits for one.",
+        complexity: "O(N+M)",
+        syntax: "timeout/d numkeys/i key/k0... where<LEFT|RIGHT> [COUNT:count/i]",
+        run: block::blmpop,
+        ..ROW
+    },
+    Spec {
+        name: "blpop",
+        since: "2.0.0",
+        arity: -3,
+        flags: flags!(WRITE | BLOCKING),
+        categories: cats!(LIST),
+        keys: &[KeySpec::range(key!(RW | ACCESS | DELETE), 1, -2, 1)],
+        history: &[("6.0.0", "Allowed fractions of a second as `timeout`.")],
+        summary: "Removes and returns the first element of the first list that has one, or waits for one.",
+        complexity: "O(N)",
+        syntax: "key/k0... timeout/d",
+        run: block::blpop,
+        ..ROW
+    },
+    Spec {
+        name: "brpop",
+        since: "2.0.0",
+        arity: -3,
+        flags: flags!(WRITE | BLOCKING),
+        categories: cats!(LIST),
+        keys: &[KeySpec::range(key!(RW | ACCESS | DELETE), 1, -2, 1)],
+        history: &[("6.0.0", "Allowed fractions of a second as `timeout`.")],
+        summary: "Removes and returns the last element of the first list that has one, or waits for one.",
+        complexity: "O(N)",
+        syntax: "key/k0... timeout/d",
+        run: block::brpop,
+        ..ROW
+    },
+    Spec {
+        name: "brpoplpush",
+        since: "2.2.0",
+        arity: 4,
+        flags: flags!(WRITE | DENYOOM | BLOCKING),
+        categories: cats!(LIST),
+        keys: &[
+            KeySpec::one(key!(RW | ACCESS | DELETE), 1),
+            KeySpec::one(key!(RW | INSERT), 2),
+        ],
+        doc_flags: DocFlags::DEPRECATED,
+        deprecated_since: "6.2.0",
+        replaced_by: "`BLMOVE` with the `RIGHT` and `LEFT` options",
+        history: &[("6.0.0", "Allowed fractions of a second as `timeout`.")],
+        summary: "Moves the last element of a list to the head of another, or waits until there is one.",
+        complexity: "O(1)",
+        syntax: "source/k0 destination/k1 timeout/d",
+        run: block::brpoplpush,
+        ..ROW
+    },
     Spec {
         name: "lindex",
         since: "1.0.0",
@@ -276,6 +354,14 @@ impl End {
         match self {
             End::Front => "lpush",
             End::Back => "rpush",
+        }
+    }
+
+    /// The command of a pop here.
+    fn pop_name(self) -> &'static [u8] {
+        match self {
+            End::Front => b"LPOP",
+            End::Back => b"RPOP",
         }
     }
 

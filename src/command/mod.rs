@@ -29,6 +29,7 @@ pub mod slowlog;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+pub mod transactions;
 pub mod zset;
 
 #[cfg(test)]

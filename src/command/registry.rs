@@ -30,6 +30,7 @@ const TABLES: &[&[Spec]] = &[
     super::set::TABLE,
     super::slowlog::TABLE,
     super::string::TABLE,
+    super::transactions::TABLE,
     super::zset::TABLE,
 ];
 

@@ -138,7 +138,7 @@ fn flush(ctx: &mut Ctx<'_>, indexes: std::ops::Range<usize>) -> Outcome {
     let mut old = Vec::new();
     for index in indexes {
         if !ks.dbs[index].table.is_empty() {
-            ks.effects.dirty += ks.dbs[index].table.len() as u64;
+            ks.effects.present.dirty += ks.dbs[index].table.len() as u64;
             ks.effects.change_whole(index);
         }
         old.push(std::mem::take(&mut ks.dbs[index]));
@@ -177,7 +177,7 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Outcome {
         ks.effects.change_whole(first);
         ks.effects.change_whole(second);
     }
-    ctx.db.ks.effects.dirty += 1;
+    ctx.db.ks.effects.present.dirty += 1;
     ctx.out.ok();
     Ok(())
 }

@@ -236,7 +236,7 @@ impl Group {
 
 bitflags! {
     /// What the checks before a call need to know; the order is that of COMMAND INFO.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    #[derive(Default, Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Flags: u64 {
         /// May change the data set.
         const WRITE = 1 << 0;

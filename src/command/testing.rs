@@ -65,6 +65,7 @@ impl Bench {
         out.set_resp3(self.client.resp3);
         self.server.tick();
         self.server
+            .runner()
             .execute(&mut self.client, &mut out, batch.args(0));
         let (chunks, last) = out.take(Vec::new());
         let mut bytes: Vec<u8> = chunks.iter().flat_map(|c| c.bytes().to_vec()).collect();

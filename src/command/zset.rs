@@ -2,6 +2,7 @@
 //! [`algebra`].
 
 mod algebra;
+mod block;
 mod pop;
 mod range;
 mod read;
@@ -32,6 +33,47 @@ const ROW: Spec = Spec {
 };
 
 pub static TABLE: &[Spec] = &[
+    Spec {
+        name: "bzmpop",
+        since: "7.0.0",
+        arity: -5,
+        flags: flags!(WRITE | BLOCKING),
+        categories: cats!(SORTEDSET),
+        keys: &[KeySpec::counted(key!(RW | ACCESS | DELETE), 2)],
+        summary: "Removes and returns members of the first sorted set that has some, or waits for one.",
+        complexity: "O(K); O(M*log(N))",
+        syntax: "timeout/d numkeys/i key/k0... where<MIN|MAX> [COUNT:count/i]",
+        run: block::bzmpop,
+        ..ROW
+    },
+    Spec {
+        name: "bzpopmax",
+        since: "5.0.0",
+        arity: -3,
+        flags: flags!(WRITE | BLOCKING | FAST),
+        categories: cats!(SORTEDSET),
+        keys: &[KeySpec::range(key!(RW | ACCESS | DELETE), 1, -2, 1)],
+        history: &[("6.0.0", "Allowed fractions of a second as `timeout`.")],
+        summary: "Removes and returns the highest member of the first sorted set that has one, or waits for one.",
+        complexity: "O(log(N))",
+        syntax: "key/k0... timeout/d",
+        run: block::bzpopmax,
+        ..ROW
+    },
+    Spec {
+        name: "bzpopmin",
+        since: "5.0.0",
+        arity: -3,
+        flags: flags!(WRITE | BLOCKING | FAST),
+        categories: cats!(SORTEDSET),
+        keys: &[KeySpec::range(key!(RW | ACCESS | DELETE), 1, -2, 1)],
+        history: &[("6.0.0", "Allowed fractions of a second as `timeout`.")],
+        summary: "Removes and returns the lowest member of the first sorted set that has one, or waits for one.",
+        complexity: "O(log(N))",
+        syntax: "key/k0... timeout/d",
+        run: block::bzpopmin,
+        ..ROW
+    },
     Spec {
         name: "zadd",
         since: "1.2.0",

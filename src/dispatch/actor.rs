@@ -3,7 +3,6 @@
 //! One turn takes all messages that have come, runs their batches in order, gives clients with
 //! long batches another slice, expires what is due, and runs the cron when its time has come.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,7 +46,12 @@ pub enum Message {
     },
     /// SIGTERM or SIGINT, by name.
     Signal(&'static str),
+    /// Whatever another thread or task wants done here.
+    Task(Task),
 }
+
+/// A piece of work for the actor's thread.
+pub type Task = Box<dyn FnOnce(&mut Server) + Send>;
 
 impl Message {
     fn batch(&self) -> Option<&Batch> {
@@ -62,8 +66,6 @@ impl Message {
 pub struct Actor {
     server: Server,
     mailbox: Mailbox<Message>,
-    /// Clients whose batch has not had its last slice.
-    runnable: VecDeque<u64>,
     inbox: Vec<Message>,
     timer: Pin<Box<Sleep>>,
     timer_at_us: i64,
@@ -76,7 +78,6 @@ impl Actor {
         Actor {
             server,
             mailbox,
-            runnable: VecDeque::new(),
             inbox: Vec::new(),
             timer: Box::pin(sleep_until(Instant::now())),
             timer_at_us: 0,
@@ -92,16 +93,17 @@ impl Actor {
             let begin_us = self.server.core.clock.mono_us();
             let commands = self.server.core.stats.total_commands;
             self.server
-                .share_turn(self.inbox.len() + self.runnable.len());
+                .share_turn(self.inbox.len() + self.server.core.runnable.len());
             let inbox = std::mem::take(&mut self.inbox);
             self.inbox = self.handle_all(inbox);
             self.run_slices();
             self.housekeeping();
+            self.server.end_turn();
             self.count_turn(begin_us, commands);
             if self.server.core.shutdown.is_some() {
                 return self.server;
             }
-            if !self.runnable.is_empty() || self.expire_more {
+            if !self.server.core.runnable.is_empty() || self.expire_more {
                 // Connections get their turn between slices.
                 tokio::task::yield_now().await;
             }
@@ -119,7 +121,7 @@ impl Actor {
 
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let messages = self.mailbox.poll_take(cx, &mut self.inbox).is_ready();
-        if messages || !self.runnable.is_empty() || self.expire_more {
+        if messages || !self.server.core.runnable.is_empty() || self.expire_more {
             return Poll::Ready(());
         }
         self.set_timer();
@@ -133,6 +135,9 @@ impl Actor {
         if let Some(due_ms) = self.server.ks.next_expiry() {
             let wait_us = due_ms.saturating_sub(self.server.ks.now_ms).clamp(0, 1000) * 1000;
             at_us = at_us.min(core.now_us + wait_us.max(1000));
+        }
+        if let Some(at_ms) = core.blocking.next_deadline() {
+            at_us = at_us.min(at_ms.saturating_mul(1000));
         }
         if let Some(pause) = core.pause {
             at_us = at_us.min(pause.until_ms.saturating_mul(1000));
@@ -148,6 +153,7 @@ impl Actor {
     fn housekeeping(&mut self) {
         self.server.tick();
         let now_us = self.server.core.now_us;
+        self.server.runner().time_out_blocked();
         let due = self
             .server
             .ks
@@ -166,7 +172,8 @@ impl Actor {
             self.server.core.pause = None;
         }
         if self.server.core.pause.is_none() {
-            self.runnable.extend(self.server.core.paused.drain(..));
+            let core = &mut self.server.core;
+            core.runnable.extend(core.paused.drain(..));
         }
     }
 
@@ -222,12 +229,18 @@ impl Actor {
             }
             // Replies that are due still go out; what waits for others is given up, as in Redis.
             Message::Eof { id, .. } => {
-                if self.server.core.paused.contains(&id) {
-                    self.server.core.end_client(id);
+                let core = &mut self.server.core;
+                let waits = core.clients.get(id).is_some_and(|c| c.blocked.is_some());
+                if waits || core.paused.contains(&id) {
+                    core.end_client(id);
                 }
             }
             Message::Closed { id, .. } => self.server.core.end_client(id),
             Message::Grown { id, .. } => self.server.core.weigh(id),
+            Message::Task(task) => {
+                self.server.tick();
+                task(&mut self.server);
+            }
             Message::Signal(name) => {
                 tracing::warn!("Received {name} scheduling shutdown...");
                 self.server.core.shutdown = Some(ShutdownWish {
@@ -281,18 +294,21 @@ impl Actor {
         let id = client.id;
         self.server.core.stats.writes += 1;
         match self.server.run_batch(&mut client, &mut waiting) {
-            Turn::Done => client.flush(Some(waiting.batch)),
+            Turn::Done => self
+                .server
+                .reply_when_safe(&mut client, Some(waiting.batch)),
             Turn::OverLimit => {
                 client.out = Reply::new();
                 self.server.core.clients.put_back(slot, client);
                 return self.server.core.end_over_limit(id);
             }
             turn => {
-                client.flush(None);
+                self.server.reply_when_safe(&mut client, None);
                 client.waiting = Some(waiting);
                 match turn {
                     Turn::Paused => self.server.core.paused.push_back(id),
-                    _ => self.runnable.push_back(id),
+                    Turn::Blocked => {}
+                    _ => self.server.core.runnable.push_back(id),
                 }
             }
         }
@@ -300,14 +316,14 @@ impl Actor {
         self.server.core.clients.put_back(slot, client);
         self.server.core.weigh(id);
         if check {
-            self.server.check_output_limit(id);
+            self.server.core.check_output_limit(id);
         }
     }
 
     /// One more slice for each client that was not done.
     fn run_slices(&mut self) {
-        for _ in 0..self.runnable.len() {
-            let Some(id) = self.runnable.pop_front() else {
+        for _ in 0..self.server.core.runnable.len() {
+            let Some(id) = self.server.core.runnable.pop_front() else {
                 return;
             };
             let Some(slot) = self.server.core.clients.slot_of(id) else {

@@ -5,6 +5,9 @@ use std::sync::atomic::Ordering;
 
 use bitflags::bitflags;
 
+use super::blocked::Blocked;
+use super::held::HeldReply;
+use super::watch::{Multi, WatchedKey};
 use crate::command::registry::Command;
 use crate::net::conn::{Close, Conn};
 use crate::resp::reply::{Chunk, Reply};
@@ -34,6 +37,8 @@ bitflags! {
         const AUTHENTICATED = 1 << 8;
         /// The rest of its batch waits until CLIENT PAUSE ends.
         const PAUSED = 1 << 9;
+        /// A key that it watches has changed: EXEC runs nothing.
+        const DIRTY_CAS = 1 << 10;
     }
 }
 
@@ -78,6 +83,17 @@ pub struct Client {
     /// The rest of its batch, while it waits for the end of a pause or for its turn.
     pub waiting: Option<Waiting>,
     pub resp3: bool,
+    /// The command at the head of `waiting` waits for something.
+    pub blocked: Option<Blocked>,
+    /// µs that the command which runs again has run before.
+    pub spent_us: i64,
+    /// The transaction that is being queued.
+    pub multi: Option<Box<Multi>>,
+    pub watching: Vec<WatchedKey>,
+    /// Offset of the log behind the effects of its last write.
+    pub log_offset: u64,
+    /// Its replies wait until the log is safe.
+    pub held: Option<HeldReply>,
     /// Since when its output is above the soft limit, monotonic ms.
     pub soft_limit_since_ms: Option<i64>,
     /// Bytes of replies and of requests, and number of commands, for CLIENT LIST.
@@ -105,6 +121,12 @@ impl Client {
             last: None,
             waiting: None,
             resp3: false,
+            blocked: None,
+            spent_us: 0,
+            multi: None,
+            watching: Vec::new(),
+            log_offset: 0,
+            held: None,
             soft_limit_since_ms: None,
             total_out: 0,
             total_in: 0,
@@ -129,6 +151,9 @@ impl Client {
     /// Hands the replies so far to the connection. With a batch, its buffers go back too and the
     /// connection may send the next one.
     pub fn flush(&mut self, returned: Option<Box<Batch>>) {
+        if self.held.is_some() {
+            return;
+        }
         let close = self.is(ClientFlags::CLOSE_AFTER_REPLY);
         if self.out.is_empty() && returned.is_none() && !close {
             return;
@@ -168,6 +193,11 @@ impl Client {
             (conn.pending_out.load(Ordering::Relaxed) + self.out.len()).saturating_sub(SMALL_IO),
             waiting,
             self.name.len() + self.lib_name.len() + self.lib_ver.len(),
+            self.multi.as_ref().map_or(0, |m| m.memory()),
+            self.watching
+                .iter()
+                .map(|w| w.key.len() + size_of::<WatchedKey>())
+                .sum(),
         ];
         sizes.iter().map(|n| *n as u64).sum()
     }

@@ -4,12 +4,17 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::actor::Message;
+use super::blocked::Blocking;
 use super::clients::Clients;
+use super::held::Held;
 use super::latency::LatencyMonitor;
 use super::slowlog::SlowLog;
 use super::stats::Stats;
+use super::watch::Watched;
 use crate::base::alloc;
 use crate::base::clock::Clock;
+use crate::base::mailbox::Sender;
 use crate::command::registry::{self, Names};
 use crate::config::Config;
 use crate::keyspace::evict::Pool;
@@ -51,6 +56,18 @@ pub struct Core {
     pub pause: Option<Pause>,
     /// Clients whose batch waits for the end of the pause, in order.
     pub paused: VecDeque<u64>,
+    /// Clients whose batch has not had its last slice, in order.
+    pub runnable: VecDeque<u64>,
+    /// Clients that wait for keys or for something else.
+    pub blocking: Blocking,
+    /// Keys that clients WATCH.
+    pub watched: Watched,
+    /// Replies that wait until the log is safe.
+    pub held: Held,
+    /// Commands that the running one runs inside of itself, and these inside of them.
+    pub depth: u32,
+    /// The way to the actor for other threads and tasks; none in tests without one.
+    pub mailbox: Option<Sender<Message>>,
     /// Ids of clients that MONITOR.
     pub monitors: Vec<u64>,
     /// Arguments of the present command that logs must not show.
@@ -114,6 +131,12 @@ impl Core {
             pool: Pool::default(),
             pause: None,
             paused: VecDeque::new(),
+            runnable: VecDeque::new(),
+            blocking: Blocking::default(),
+            watched: Watched::default(),
+            held: Held::default(),
+            depth: 0,
+            mailbox: None,
             monitors: Vec::new(),
             redacted: Vec::new(),
             shutdown: None,
@@ -147,6 +170,12 @@ impl Core {
     /// The pause that is in force now, if any.
     pub fn active_pause(&self) -> Option<Pause> {
         self.pause.filter(|pause| pause.until_ms > self.now_ms())
+    }
+
+    /// Somebody wants to hear of every key that changes.
+    #[inline]
+    pub fn is_watching(&self) -> bool {
+        !self.watched.is_empty() || self.blocking.waits_for_keys()
     }
 
     /// Logs must not show argument `at` of the present command.

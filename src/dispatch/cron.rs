@@ -22,11 +22,13 @@ impl Server {
         if self.core.active_pause().is_some() {
             return Slice::Done;
         }
+        self.ks.effects.watching = self.core.is_watching();
         let begin = self.core.now_us;
         let clock = &self.core.clock;
         let slice = self
             .ks
             .expire_slice(&mut || clock.mono_us() - begin > EXPIRE_SLICE_US);
+        self.runner().end_slice();
         let spent = self.core.clock.mono_us() - begin;
         self.core.stats.active_expire_us += spent;
         self.core.latency_spike("expire-cycle", spent);
@@ -50,14 +52,12 @@ impl Server {
             crash::note_info(info::everything(&self.core, &self.ks));
         }
         alloc::used_memory();
-        self.ks.effects.events.clear();
-        self.ks.effects.touched.clear();
         for index in 0..self.ks.dbs.len() {
             self.ks.sweep_hints(index);
         }
         let limit = self.core.config.maxmemory;
         if limit > 0 && alloc::used_memory() > limit {
-            self.evict();
+            self.runner().evict();
         }
         self.watch_clients();
         self.core.evict_clients(0);
@@ -79,7 +79,7 @@ impl Server {
         let now = self.core.now_ms();
         let timeout_ms = i64::from(self.core.config.timeout) * 1000;
         for id in self.core.clients.ids() {
-            self.check_output_limit(id);
+            self.core.check_output_limit(id);
             let Some(client) = self.core.clients.get_mut(id) else {
                 continue;
             };
@@ -110,18 +110,6 @@ impl Server {
     /// Ends a client at once.
     pub fn end_client(&mut self, id: u64) {
         self.core.end_client(id);
-    }
-
-    /// Ends the client if its output is above the limit of its class.
-    pub fn check_output_limit(&mut self, id: u64) {
-        let now = self.core.now_ms();
-        let limits = self.core.config.client_output_buffer_limit.by_class();
-        let Some(client) = self.core.clients.get_mut(id) else {
-            return;
-        };
-        if over_limit(client, now, &limits) {
-            self.core.end_over_limit(id);
-        }
     }
 }
 
@@ -161,14 +149,35 @@ fn over_limit(
 }
 
 impl super::core::Core {
+    /// Ends the client if its output is above the limit of its class.
+    pub fn check_output_limit(&mut self, id: u64) {
+        let now = self.now_ms();
+        let limits = self.config.client_output_buffer_limit.by_class();
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        if over_limit(client, now, &limits) {
+            self.end_over_limit(id);
+        }
+    }
+
     /// Ends a client at once: it leaves the list, its connection closes without more output.
     pub fn end_client(&mut self, id: u64) {
         self.monitors.retain(|m| *m != id);
         self.paused.retain(|p| *p != id);
-        if let Some(client) = self.clients.remove(id) {
+        if let Some(mut client) = self.clients.remove(id) {
+            self.forget(&mut client);
             self.clients_weight = self.clients_weight.saturating_sub(client.weight);
             client.conn.close(Close::Now);
         }
+    }
+
+    /// Takes a client out of everything that knows it.
+    fn forget(&mut self, client: &mut Client) {
+        if let Some(blocked) = client.blocked.take() {
+            self.blocking.remove(client.id, &blocked);
+        }
+        self.discard(client);
     }
 
     /// The client as CLIENT LIST shows it, for the log.

@@ -1,7 +1,7 @@
 //! The gate: checks between look-up and handler, in Redis' order, driven by the flags of the row.
 
 use super::client::{Client, ClientFlags};
-use super::server::Server;
+use super::run::Runner;
 use crate::base::alloc;
 use crate::command::args::Args;
 use crate::command::error::Error;
@@ -15,25 +15,33 @@ const OOM: Error = Error::new("OOM command not allowed when used memory > 'maxme
 pub struct Call<'a> {
     pub client: &'a Client,
     pub command: &'static Command,
+    /// Those of the command; for EXEC with those of all that it will run.
+    pub flags: Flags,
     pub args: Args<'a>,
 }
 
-type Check = fn(&mut Server, &Call<'_>) -> Result<(), Error>;
+type Check = fn(&mut Runner<'_>, &Call<'_>) -> Result<(), Error>;
 
 /// All checks, in order; the first error is the reply.
 const CHECKS: &[Check] = &[guarded, authenticated, memory];
 
 /// Whether the call may run.
-pub fn check(server: &mut Server, call: &Call<'_>) -> Result<(), Error> {
-    CHECKS.iter().try_for_each(|check| check(server, call))
+pub fn check(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    CHECKS.iter().try_for_each(|check| check(run, call))
+}
+
+/// What is asked again when a command that was queued in a transaction runs: rights may have
+/// changed.
+pub fn check_queued(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    authenticated(run, call)
 }
 
 /// Commands that are off unless the configuration allows them.
-fn guarded(server: &mut Server, call: &Call<'_>) -> Result<(), Error> {
-    if !call.command.flags.contains(Flags::PROTECTED) {
+fn guarded(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if !call.flags.contains(Flags::PROTECTED) {
         return Ok(());
     }
-    let allowed = match server.core.config.enable_debug_command {
+    let allowed = match run.core.config.enable_debug_command {
         AllowFrom::Yes => true,
         AllowFrom::Local => is_local(call.client),
         AllowFrom::No => false,
@@ -50,7 +58,7 @@ fn guarded(server: &mut Server, call: &Call<'_>) -> Result<(), Error> {
         .to_ascii_uppercase();
     let directive = format!("enable-{}-command", name.to_ascii_lowercase());
     Err(Error::text(format!(
-        "ERR {name} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+        "ERR {name} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the run."
     )))
 }
 
@@ -62,9 +70,8 @@ pub fn is_local(client: &Client) -> bool {
         || client.conn.addr.starts_with("::1")
 }
 
-fn authenticated(_: &mut Server, call: &Call<'_>) -> Result<(), Error> {
-    let free =
-        call.client.is(ClientFlags::AUTHENTICATED) || call.command.flags.contains(Flags::NO_AUTH);
+fn authenticated(_: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let free = call.client.is(ClientFlags::AUTHENTICATED) || call.flags.contains(Flags::NO_AUTH);
     if free {
         Ok(())
     } else {
@@ -74,13 +81,13 @@ fn authenticated(_: &mut Server, call: &Call<'_>) -> Result<(), Error> {
 
 /// Evicts if the limit is exceeded, and refuses commands that may need memory if that did not
 /// help.
-fn memory(server: &mut Server, call: &Call<'_>) -> Result<(), Error> {
-    let limit = server.core.config.maxmemory;
+fn memory(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let limit = run.core.config.maxmemory;
     if limit == 0 || alloc::used_memory() <= limit {
         return Ok(());
     }
-    let short = !server.evict();
-    if short && call.command.flags.contains(Flags::DENYOOM) {
+    let short = !run.evict();
+    if short && call.flags.contains(Flags::DENYOOM) {
         Err(OOM)
     } else {
         Ok(())

@@ -1,24 +1,15 @@
 //! Running commands: the keyspace and everything beside it, in the hands of one thread.
 
-use std::time::Duration;
-
 use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
-use super::crash;
-use super::gate::{self, Call};
 use super::prefetch::{PREFETCH, window};
-use super::slowlog;
-use crate::base::alloc;
+use super::run::{Called, Runner};
 use crate::base::hash::Seed;
 use crate::base::rng::Rng;
 use crate::command::args::Args;
-use crate::command::ctx::Ctx;
-use crate::command::error::Error;
-use crate::command::registry::{Command, Unknown};
 use crate::command::spec::Flags;
 use crate::config::Config;
 use crate::keyspace::Keyspace;
-use crate::keyspace::effect::Form;
 use crate::net::conn::Close;
 use crate::resp::reply::Reply;
 use crate::resp::request::Fault;
@@ -28,10 +19,6 @@ const BATCH_SLICE_US: i64 = 2_000;
 /// With many clients each gets its part of that, but no less than this: long enough for any
 /// pipeline of some hundred small commands.
 const BATCH_SLICE_MIN_US: i64 = 250;
-/// Eviction hands back after this long, in µs; the next command goes on with it.
-const EVICTION_SLICE_US: i64 = 500;
-/// Eviction waits this long for a large value to be freed before it looks for another victim.
-const REAPER_WAIT: Duration = Duration::from_micros(300);
 
 /// Data and state of the server.
 pub struct Server {
@@ -49,6 +36,8 @@ pub enum Turn {
     Yield,
     /// It waits until the pause ends.
     Paused,
+    /// Its next command waits for something.
+    Blocked,
     /// Its output is above the limit: the client is to be ended.
     OverLimit,
 }
@@ -64,6 +53,15 @@ impl Server {
         server.apply_settings();
         server.tick();
         server
+    }
+
+    /// What runs commands.
+    #[inline]
+    pub fn runner(&mut self) -> Runner<'_> {
+        Runner {
+            ks: &mut self.ks,
+            core: &mut self.core,
+        }
     }
 
     /// Takes the time for what runs next.
@@ -100,7 +98,10 @@ impl Server {
             }
             client.total_in += wire;
             self.core.stats.net_in += wire;
-            self.execute(client, &mut out, args);
+            if self.runner().execute(client, &mut out, args) == Called::Blocked {
+                turn = Turn::Blocked;
+                break;
+            }
             waiting.next += 1;
             if out.is_over() || out.len() >= room {
                 turn = Turn::OverLimit;
@@ -140,212 +141,8 @@ impl Server {
                 .intersects(Flags::WRITE | Flags::MAY_REPLICATE)
     }
 
-    /// Runs one command and writes its reply.
-    pub fn execute(&mut self, client: &mut Client, out: &mut Reply, args: Args<'_>) {
-        let begin = out.mark();
-        if client.flags.contains(ClientFlags::REPLY_SKIP_NEXT) {
-            client.flags.remove(ClientFlags::REPLY_SKIP_NEXT);
-            client.flags.insert(ClientFlags::REPLY_SKIP);
-        }
-        match self.resolve(client, &args) {
-            Ok(command) => {
-                client.last = Some(command);
-                self.call(client, out, command, args);
-            }
-            Err((command, error)) => {
-                out.error(error.as_bytes());
-                self.count_errors(out);
-                if let Some(command) = command {
-                    self.core.stats.commands[command.id as usize].rejected += 1;
-                }
-            }
-        }
-        client.total_commands += 1;
-        if client
-            .flags
-            .intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
-        {
-            client.flags.remove(ClientFlags::REPLY_SKIP);
-            out.truncate(begin);
-        }
-    }
-
-    /// Finds the command and asks the gate.
-    fn resolve(
-        &mut self,
-        client: &Client,
-        args: &Args<'_>,
-    ) -> Result<&'static Command, (Option<&'static Command>, Error)> {
-        let command = match self.core.commands.find(args) {
-            Ok(command) => command,
-            Err(unknown) => return Err((None, unknown_command(&unknown, args))),
-        };
-        let spec = command.spec;
-        if !spec.arity_ok(args.len()) || spec.is_container() && !spec.has_handler() {
-            return Err((Some(command), Error::arity(&command.full_name)));
-        }
-        let call = Call {
-            client,
-            command,
-            args: *args,
-        };
-        gate::check(self, &call).map_err(|error| (Some(command), error))?;
-        Ok(command)
-    }
-
-    fn call(
-        &mut self,
-        client: &mut Client,
-        out: &mut Reply,
-        command: &'static Command,
-        args: Args<'_>,
-    ) {
-        self.ks.effects.begin();
-        let db = client.db;
-        let mut keys = self.ks.at(db);
-        keys.no_touch = client.flags.contains(ClientFlags::NO_TOUCH);
-        crash::running(Some(command.id));
-        let mut ctx = Ctx {
-            args,
-            db: keys,
-            out,
-            client,
-            core: &mut self.core,
-            command,
-        };
-        if let Err(error) = (command.spec.run)(&mut ctx) {
-            out.error(error.as_bytes());
-        }
-        crash::running(None);
-        self.spread_effects(db, &args);
-        let failed = out.has_errors();
-        if failed {
-            self.count_errors(out);
-        }
-        let end_us = self.core.clock.mono_us();
-        let duration_us = end_us - self.core.now_us;
-        self.record(client, command, &args, duration_us, failed);
-        self.core.now_us = end_us;
-    }
-
-    /// Sends the effects of a command to the log, and forgets what nobody waits for.
-    fn spread_effects(&mut self, db: usize, args: &Args<'_>) {
-        let effects = &mut self.ks.effects;
-        if effects.dirty > 0 {
-            self.ks.stats.dirty += effects.dirty;
-            if effects.form == Form::Verbatim {
-                self.ks.log.append(db, args.iter());
-            }
-        }
-        effects.events.clear();
-        effects.touched.clear();
-        effects.whole.clear();
-    }
-
-    fn count_errors(&mut self, out: &mut Reply) {
-        for code in out.take_errors() {
-            self.core.stats.error(&code);
-        }
-    }
-
-    fn record(
-        &mut self,
-        client: &Client,
-        command: &'static Command,
-        args: &Args<'_>,
-        duration_us: i64,
-        failed: bool,
-    ) {
-        let core = &mut self.core;
-        core.stats.total_commands += 1;
-        core.stats.turns.commands_us += duration_us.max(0) as u64;
-        let stats = &mut core.stats.commands[command.id as usize];
-        stats.calls += 1;
-        stats.usec += duration_us as u64;
-        stats.failed += u64::from(failed);
-        if core.config.latency_tracking {
-            stats
-                .latency
-                .get_or_insert_default()
-                .record(duration_us as u64 * 1000);
-        }
-        if core.config.latency_monitor_threshold > 0 {
-            let fast = command.flags.contains(Flags::FAST);
-            core.latency_spike(if fast { "fast-command" } else { "command" }, duration_us);
-        }
-        let slow = core.config.slowlog_log_slower_than;
-        if slow >= 0
-            && duration_us >= slow
-            && core.config.slowlog_max_len > 0
-            && !command.flags.contains(Flags::SKIP_SLOWLOG)
-        {
-            self.log_slow(client, args, duration_us);
-        }
-        if !self.core.monitors.is_empty()
-            && !command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
-        {
-            self.feed_monitors(client, args);
-        }
-        self.core.redacted.clear();
-    }
-
-    fn log_slow(&mut self, client: &Client, args: &Args<'_>, duration_us: i64) {
-        let core = &mut self.core;
-        let config = &core.config;
-        let redacted = &core.redacted;
-        let hide = |(at, arg)| {
-            if redacted.contains(&at) {
-                &b"(redacted)"[..]
-            } else {
-                arg
-            }
-        };
-        let shown: Vec<&[u8]> = args.iter().enumerate().map(hide).collect();
-        let entry = slowlog::Entry {
-            id: 0,
-            time_s: core.clock.unix_us(core.now_us) / 1_000_000,
-            duration_us,
-            args: slowlog::shorten(
-                shown.into_iter(),
-                config.slowlog_entry_max_argc,
-                config.slowlog_entry_max_string_len,
-            ),
-            addr: client.conn.addr.clone(),
-            name: client.name.clone(),
-        };
-        core.stats.slowlog_commands += 1;
-        core.slowlog.push(entry, config.slowlog_max_len);
-    }
-
-    /// Shows a command to the clients that MONITOR.
-    fn feed_monitors(&mut self, client: &Client, args: &Args<'_>) {
-        let us = self.core.clock.unix_us(self.core.now_us);
-        let place = if client.is(ClientFlags::UNIX) {
-            format!("unix:{}", client.conn.laddr.trim_end_matches(":0"))
-        } else {
-            client.conn.addr.clone()
-        };
-        let mut line = format!(
-            "+{}.{:06} [{} {place}]",
-            us / 1_000_000,
-            us % 1_000_000,
-            client.db
-        )
-        .into_bytes();
-        for (at, arg) in args.iter().enumerate() {
-            let hidden = self.core.redacted.contains(&at);
-            line.push(b' ');
-            crate::base::words::quote(if hidden { b"(redacted)" } else { arg }, &mut line);
-        }
-        line.extend_from_slice(b"\r\n");
-        for id in self.core.monitors.clone() {
-            if let Some(watcher) = self.core.clients.get_mut(id) {
-                watcher.out.raw(&line);
-                watcher.flush(None);
-            }
-            self.check_output_limit(id);
-        }
-    }
+    /// Ends a turn of the actor: what reads the log gets what the turn wrote.
+    pub fn end_turn(&mut self) {}
 
     /// Ends a connection whose request cannot be understood.
     fn refuse(&mut self, client: &mut Client, out: &mut Reply, fault: &Fault) {
@@ -374,68 +171,7 @@ impl Server {
                 );
             }
         }
-        self.count_errors(out);
+        self.runner().count_errors(out);
         client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
     }
-
-    /// Removes victims until memory is within the limit. False if it is not and nothing more can
-    /// be removed; true also when time is up and the next command goes on.
-    pub fn evict(&mut self) -> bool {
-        let limit = self.core.config.maxmemory;
-        let begin = self.core.clock.mono_us();
-        let mut freed_any = false;
-        while alloc::used_memory() > limit {
-            if !self.ks.evict_one(&mut self.core.pool) {
-                // What the reaper holds will be free soon.
-                if self.ks.reaper.pending() == 0 {
-                    return false;
-                }
-                self.ks.reaper.wait();
-                if alloc::used_memory() > limit {
-                    return false;
-                }
-                break;
-            }
-            freed_any = true;
-            if self.ks.reaper.pending() > 0 {
-                // Large values are freed on another thread; without their memory too much would go.
-                self.ks.reaper.wait_at_most(REAPER_WAIT);
-            }
-            if self.core.clock.mono_us() - begin > EVICTION_SLICE_US {
-                break;
-            }
-        }
-        if freed_any {
-            self.core
-                .latency_spike("eviction-cycle", self.core.clock.mono_us() - begin);
-        }
-        true
-    }
-}
-
-/// The error for a name that is no command, in Redis' words.
-fn unknown_command(unknown: &Unknown, args: &Args<'_>) -> Error {
-    const SHOWN: usize = 128;
-    if let Unknown::Sub(container) = unknown {
-        let mut text = b"ERR unknown subcommand '".to_vec();
-        text.extend(args[1].iter().take(SHOWN));
-        let name = container.spec.name.to_ascii_uppercase();
-        text.extend_from_slice(format!("'. Try {name} HELP.").as_bytes());
-        return Error::bytes(text);
-    }
-    let mut list: Vec<u8> = Vec::new();
-    for arg in args.from(1).iter() {
-        if list.len() >= SHOWN {
-            break;
-        }
-        let room = SHOWN - list.len();
-        list.push(b'\'');
-        list.extend(arg.iter().take(room));
-        list.extend_from_slice(b"' ");
-    }
-    let mut text = b"ERR unknown command '".to_vec();
-    text.extend(args[0].iter().take(SHOWN));
-    text.extend_from_slice(b"', with args beginning with: ");
-    text.extend(list);
-    Error::bytes(text)
 }

@@ -26,14 +26,20 @@ pub enum Form {
     Rewritten,
 }
 
-/// Changes since the last time that they were collected.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Number of changes by the present command.
+/// What the present command changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes {
+    /// Number of changes.
     pub dirty: u64,
     pub form: Form,
     /// The last update emptied its key, which is deleted; `del` is announced with the effect.
     pub emptied: bool,
+}
+
+/// Changes since the last time that they were collected.
+#[derive(Debug, Default)]
+pub struct Effects {
+    pub present: Changes,
     /// Classes that `notify-keyspace-events` asks for.
     pub wanted: Class,
     pub events: Vec<Event>,
@@ -72,8 +78,12 @@ impl Effects {
 
     /// Begins a command.
     pub fn begin(&mut self) {
-        self.dirty = 0;
-        self.form = Form::Verbatim;
-        self.emptied = false;
+        self.present = Changes::default();
+    }
+
+    /// There is something that somebody wants to hear of.
+    #[inline]
+    pub fn is_told(&self) -> bool {
+        !(self.events.is_empty() && self.touched.is_empty() && self.whole.is_empty())
     }
 }

@@ -77,7 +77,7 @@ pub fn announce(keys: &mut Keys<'_>, key: &[u8], gone: &[Vec<u8>], last: bool) {
     }
     ks.effects.touch(index, key);
     ks.effects.notify(Class::HASH, "hexpired", index, key);
-    if last && std::mem::take(&mut ks.effects.emptied) {
+    if last && std::mem::take(&mut ks.effects.present.emptied) {
         ks.effects.notify(Class::GENERIC, "del", index, key);
     }
 }

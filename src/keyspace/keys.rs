@@ -228,7 +228,7 @@ impl<'a> Keys<'a> {
             }
             if empty {
                 self.unlink(key);
-                self.ks.effects.emptied = true;
+                self.ks.effects.present.emptied = true;
             }
             return Ok(result);
         }
@@ -573,7 +573,7 @@ impl<'a> Keys<'a> {
         let index = self.index;
         let effects = &mut self.ks.effects;
         effects.notify(class, event, index, key);
-        if std::mem::take(&mut effects.emptied) {
+        if std::mem::take(&mut effects.present.emptied) {
             effects.notify(Class::GENERIC, "del", index, key);
         }
     }
@@ -582,20 +582,20 @@ impl<'a> Keys<'a> {
     #[inline]
     pub fn changed(&mut self, key: &[u8], changes: usize) {
         let effects = &mut self.ks.effects;
-        effects.dirty += changes as u64;
+        effects.present.dirty += changes as u64;
         effects.touch(self.index, key);
     }
 
     /// Logs this instead of the command as it was sent; may be called several times. Used where
     /// the request is not the effect: relative times, random choices, deletes by expiry.
     pub fn log(&mut self, effect: &[&[u8]]) {
-        self.ks.effects.form = Form::Rewritten;
+        self.ks.effects.present.form = Form::Rewritten;
         self.ks.log.append(self.index, effect.iter().copied());
     }
 
     /// The command logs nothing although it counted changes.
     pub fn log_nothing(&mut self) {
-        self.ks.effects.form = Form::Rewritten;
+        self.ks.effects.present.form = Form::Rewritten;
     }
 }
 

@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod fields;
 pub mod keys;
 pub mod reaper;
+pub mod snapshot;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -101,6 +101,56 @@ impl Batch {
         self.commands.is_empty()
     }
 
+    /// Adds a command: a copy of its arguments. Large ones are shared.
+    pub fn append(&mut self, args: &crate::command::args::Args<'_>) {
+        let first = self.spans.len() as u32;
+        for at in 0..args.len() {
+            let span = match args.shared(at) {
+                Some(big) => {
+                    self.big.push(big.clone());
+                    Span {
+                        at: (self.big.len() - 1) as u32,
+                        len: BIG,
+                    }
+                }
+                None => self.copied(args.get(at)),
+            };
+            self.spans.push(span);
+        }
+        self.close(first);
+    }
+
+    /// Adds a command given by its words.
+    pub fn append_words<'a>(&mut self, words: impl IntoIterator<Item = &'a [u8]>) {
+        let first = self.spans.len() as u32;
+        for word in words {
+            let span = self.copied(word);
+            self.spans.push(span);
+        }
+        self.close(first);
+    }
+
+    fn copied(&mut self, bytes: &[u8]) -> Span {
+        if bytes.len() >= BIG_MIN {
+            self.big.push(Arc::new(bytes.to_vec()));
+            return Span {
+                at: (self.big.len() - 1) as u32,
+                len: BIG,
+            };
+        }
+        let at = self.buf.len();
+        self.buf.extend_from_slice(bytes);
+        Span::new(at, bytes.len())
+    }
+
+    fn close(&mut self, first: u32) {
+        self.commands.push(Command {
+            first,
+            count: self.spans.len() as u32 - first,
+            wire: 0,
+        });
+    }
+
     /// Bytes of the requests.
     pub fn content(&self) -> usize {
         self.buf.len() + self.big.iter().map(|b| b.len()).sum::<usize>()

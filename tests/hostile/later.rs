@@ -12,11 +12,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("S34, S38", "BGSAVE", "comes with persistence"),
     ("S37", "PSYNC", "comes with replication"),
     ("S39, S67, S68", "SENTINEL", "Sentinel is not built yet"),
-    (
-        "S46 (second half of S48)",
-        "BLPOP",
-        "blocking commands are not built yet",
-    ),
     ("S49, S66", "STARTTLS", "TLS is not built yet"),
     (
         "S52, S71, S72",
@@ -25,7 +20,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ),
     ("S53", "CLUSTER", "cluster mode is not built yet"),
     ("S61, S65", "ACL", "access control lists are not built yet"),
-    ("S47 with MULTI", "MULTI", "transactions are not built yet"),
 ];
 
 #[test]

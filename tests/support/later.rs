@@ -26,11 +26,6 @@ const STREAM_COMMANDS: &[&str] = &[
 
 /// Commands, or command and subcommand, whose feature does not exist yet.
 pub const LATER_COMMANDS: &[(&str, &str)] = &[
-    ("MULTI", "transactions are not built yet"),
-    ("EXEC", "transactions are not built yet"),
-    ("DISCARD", "transactions are not built yet"),
-    ("WATCH", "transactions are not built yet"),
-    ("UNWATCH", "transactions are not built yet"),
     ("EVAL", "scripts are not built yet"),
     ("EVALSHA", "scripts are not built yet"),
     ("EVAL_RO", "scripts are not built yet"),
@@ -72,15 +67,6 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
     ("SSUBSCRIBE", "publish/subscribe is not built yet"),
     ("SUNSUBSCRIBE", "publish/subscribe is not built yet"),
     ("PUBSUB", "publish/subscribe is not built yet"),
-    ("BLPOP", "blocking commands are not built yet"),
-    ("BRPOP", "blocking commands are not built yet"),
-    ("BLMOVE", "blocking commands are not built yet"),
-    ("BLMOVEM", "blocking commands are not built yet"),
-    ("BLMPOP", "blocking commands are not built yet"),
-    ("BRPOPLPUSH", "blocking commands are not built yet"),
-    ("BZPOPMIN", "blocking commands are not built yet"),
-    ("BZPOPMAX", "blocking commands are not built yet"),
-    ("BZMPOP", "blocking commands are not built yet"),
     ("CLIENT TRACKING", "client-side caching is not built yet"),
     ("CLIENT CACHING", "client-side caching is not built yet"),
     (

@@ -15,7 +15,7 @@ fn check(bench: &mut Bench, lines: &[(&str, &str)]) {
 
 /// What the log got since the last call, one command a line.
 fn logged(bench: &mut Bench) -> String {
-    String::from_utf8_lossy(&bench.server.ks.log.take()).replace("\r\n", " ")
+    String::from_utf8_lossy(&bench.server.ks.log.take().bytes).replace("\r\n", " ")
 }
 
 #[test]

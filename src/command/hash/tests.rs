@@ -22,7 +22,7 @@ fn all(bench: &mut Bench, key: &str) -> String {
 
 /// What the commands since the last call put into the log, as words.
 fn logged(bench: &mut Bench) -> String {
-    let bytes = bench.server.ks.log.take();
+    let bytes = bench.server.ks.log.take().bytes;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let lines = text
         .split("\r\n")
@@ -222,7 +222,7 @@ fn ended_fields_are_absent_before_they_are_removed() {
         assert_eq!(b.say("HTTL h FIELDS 2 b c"), "*2 :-1 :-1");
         assert_eq!(
             logged(b),
-            "; SELECT 0 ; HDEL h a ; HDEL h b ; HINCRBY h b 7 ; HDEL h c ; HSETNX h c 9 ; HDEL h d"
+            "; SELECT 0 ; HDEL h a ; MULTI ; HDEL h b ; HINCRBY h b 7 ; EXEC ; MULTI ; HDEL h c ; HSETNX h c 9 ; EXEC ; HDEL h d"
         );
         assert_eq!(b.server.ks.stats.expired_fields, 4);
         assert_eq!(all(b, "h"), "b=7 c=9 e=5");
@@ -368,8 +368,8 @@ fn increments_are_logged_as_their_result() {
     b.say("HINCRBYFLOAT h f 1.5");
     assert_eq!(
         logged(&mut b),
-        "; SELECT 0 ; HSET h f 1.5 ; HPEXPIREAT h 70000000000000 FIELDS 1 f ; HSET h f 3 ; \
-         HPEXPIREAT h 70000000000000 FIELDS 1 f"
+        "; SELECT 0 ; HSET h f 1.5 ; HPEXPIREAT h 70000000000000 FIELDS 1 f ; MULTI ; HSET h f 3 ; \
+         HPEXPIREAT h 70000000000000 FIELDS 1 f ; EXEC"
     );
 }
 

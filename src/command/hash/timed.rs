@@ -282,9 +282,9 @@ fn report_set(ctx: &mut Ctx<'_>, set: &SetEx<'_>, over: bool) {
     let (key, count) = (ctx.args.get(1), set.pairs.len() / 2);
     if over {
         // The fields were set, and are gone at once.
-        let emptied = std::mem::take(&mut ctx.db.ks.effects.emptied);
+        let emptied = std::mem::take(&mut ctx.db.ks.effects.present.emptied);
         ctx.db.effect(Class::HASH, "hset", key, count);
-        ctx.db.ks.effects.emptied = emptied;
+        ctx.db.ks.effects.present.emptied = emptied;
         ctx.db.effect(Class::HASH, "hdel", key, count);
         let names: Vec<&[u8]> = set.fields().collect();
         log_fields(&mut ctx.db, b"HDEL", key, None, &names);

@@ -94,16 +94,14 @@ pub fn clients(lines: &mut Lines<'_>, source: &Source<'_>) {
         "client_recent_max_output_buffer",
         largest(|c| c.conn.pending_out.load(Ordering::Relaxed)),
     );
-    lines.zeros(&[
-        "blocked_clients",
-        "tracking_clients",
-        "pubsub_clients",
-        "watching_clients",
-        "clients_in_timeout_table",
-        "total_watched_keys",
-        "total_blocking_keys",
-        "total_blocking_keys_on_nokey",
-    ]);
+    lines.field("blocked_clients", core.blocking.len() + core.paused.len());
+    lines.zeros(&["tracking_clients", "pubsub_clients"]);
+    lines.field("watching_clients", core.watched.clients());
+    lines.field("clients_in_timeout_table", core.blocking.deadlines());
+    lines.field("total_watched_keys", core.watched.len());
+    let (keys, or_gone) = core.blocking.keys();
+    lines.field("total_blocking_keys", keys);
+    lines.field("total_blocking_keys_on_nokey", or_gone);
 }
 
 pub fn persistence(lines: &mut Lines<'_>, source: &Source<'_>) {

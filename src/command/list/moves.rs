@@ -2,6 +2,7 @@
 
 use super::pop_many;
 use crate::base::num;
+use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::keyspace::effect::Class;
@@ -18,7 +19,7 @@ pub(super) fn rpoplpush(ctx: &mut Ctx<'_>) -> Outcome {
     move_element(ctx, End::Back, End::Front)
 }
 
-fn move_element(ctx: &mut Ctx<'_>, from: End, to: End) -> Outcome {
+pub(super) fn move_element(ctx: &mut Ctx<'_>, from: End, to: End) -> Outcome {
     let (source, target) = (ctx.args.get(1), ctx.args.get(2));
     ctx.db.expire_if_due(source);
     if ctx.db.peek_as::<List>(source)?.is_none() {
@@ -66,14 +67,14 @@ fn positive(text: &[u8], otherwise: Error) -> Result<usize, Error> {
     number.filter(|&n| n > 0).ok_or(otherwise)
 }
 
-/// `LMPOP numkeys key [key …] LEFT|RIGHT [COUNT count]`
-pub(super) fn lmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let numkeys = positive(ctx.args.get(1), NUMKEYS)?;
-    if numkeys >= ctx.args.len() - 2 {
+/// Reads `numkeys`, as many keys, the end, and `COUNT`, from argument `at` on.
+pub(super) fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(Args<'a>, End, usize), Error> {
+    let numkeys = positive(ctx.args.get(at), NUMKEYS)?;
+    if numkeys >= ctx.args.len() - at - 1 {
         return Err(Error::SYNTAX);
     }
-    let keys = ctx.args.slice(2..2 + numkeys);
-    let mut rest = ctx.args.cursor(2 + numkeys);
+    let keys = ctx.args.slice(at + 1..at + 1 + numkeys);
+    let mut rest = ctx.args.cursor(at + 1 + numkeys);
     let end = End::parse(rest.next()?)?;
     let mut count = None;
     while !rest.done() {
@@ -82,23 +83,38 @@ pub(super) fn lmpop(ctx: &mut Ctx<'_>) -> Outcome {
         }
         count = Some(positive(rest.next()?, COUNT)?);
     }
-    for key in keys.iter() {
-        ctx.db.expire_if_due(key);
-        if ctx.db.peek_as::<List>(key)?.is_some() {
-            return pop_from(ctx, key, end, count.unwrap_or(1));
-        }
+    Ok((keys, end, count.unwrap_or(1)))
+}
+
+/// `LMPOP numkeys key [key …] LEFT|RIGHT [COUNT count]`
+pub(super) fn lmpop(ctx: &mut Ctx<'_>) -> Outcome {
+    let (keys, end, count) = read_mpop(ctx, 1)?;
+    if !pop_first(ctx, keys, end, count)? {
+        ctx.out.null_array();
     }
-    ctx.out.null_array();
     Ok(())
 }
 
-/// Replies with the key and its elements. The log gets an LPOP or RPOP of what there was.
-fn pop_from(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) -> Outcome {
-    ctx.out.array(2);
-    ctx.out.bulk(key);
-    let popped = pop_many(ctx, key, end, count)?;
-    ctx.db.effect(Class::LIST, end.pop_event(), key, popped);
-    let name: &[u8] = if end == End::Front { b"LPOP" } else { b"RPOP" };
-    ctx.db.log(&[name, key, popped.to_string().as_bytes()]);
-    Ok(())
+/// Replies with the first key that has elements and with up to `count` of them. False, without a
+/// reply, if there is none. The log gets an LPOP or RPOP of what there was.
+pub(super) fn pop_first(
+    ctx: &mut Ctx<'_>,
+    keys: Args<'_>,
+    end: End,
+    count: usize,
+) -> Result<bool, Error> {
+    for key in keys.iter() {
+        ctx.db.expire_if_due(key);
+        if ctx.db.peek_as::<List>(key)?.is_none() {
+            continue;
+        }
+        ctx.out.array(2);
+        ctx.out.bulk(key);
+        let popped = pop_many(ctx, key, end, count)?;
+        ctx.db.effect(Class::LIST, end.pop_event(), key, popped);
+        ctx.db
+            .log(&[end.pop_name(), key, popped.to_string().as_bytes()]);
+        return Ok(true);
+    }
+    Ok(false)
 }

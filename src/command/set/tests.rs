@@ -19,7 +19,7 @@ fn words(text: &str) -> BTreeSet<String> {
 
 /// What the commands since the last call put into the log, as words.
 fn logged(bench: &mut Bench) -> String {
-    let bytes = bench.server.ks.log.take();
+    let bytes = bench.server.ks.log.take().bytes;
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let lines = text
         .split("\r\n")

@@ -400,7 +400,7 @@ fn what_goes_into_the_log_is_the_effect() {
     b.server.ks.log.attach();
     let mut logged = |line: &str| {
         b.say(line);
-        let bytes = b.server.ks.log.take();
+        let bytes = b.server.ks.log.take().bytes;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         // Words only: without counts and lengths.
         let words = text
@@ -424,7 +424,7 @@ fn what_goes_into_the_log_is_the_effect() {
     assert_eq!(logged("GETSET a 5"), "SET a 5");
     assert_eq!(logged("INCREX a BYINT 2"), "SET a 7");
     assert_eq!(logged("INCREX a UBOUND 1"), "");
-    assert_eq!(logged("MSETEX 2 a 1 b 2"), "SET a 1 SET b 2");
+    assert_eq!(logged("MSETEX 2 a 1 b 2"), "MULTI SET a 1 SET b 2 EXEC");
     assert_eq!(logged("GETDEL a"), "DEL a");
     assert_eq!(logged("DELIFEQ b 2"), "DEL b");
     assert_eq!(logged("SETBIT c 1 1"), "SETBIT c 1 1");

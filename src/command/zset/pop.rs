@@ -11,7 +11,7 @@ use crate::value::zset::Zset;
 
 /// Which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Min,
     Max,
 }
@@ -24,7 +24,7 @@ impl End {
         }
     }
 
-    fn verb(self) -> &'static [u8] {
+    pub(super) fn verb(self) -> &'static [u8] {
         match self {
             End::Min => b"ZPOPMIN",
             End::Max => b"ZPOPMAX",
@@ -34,7 +34,7 @@ impl End {
 
 /// Takes up to `count` members of a key that has some, and writes them behind what `begin` writes,
 /// which gets their number. Returns the number.
-fn pop(
+pub(super) fn pop(
     ctx: &mut Ctx<'_>,
     key: &[u8],
     end: End,
@@ -107,7 +107,7 @@ fn pop_key(ctx: &mut Ctx<'_>, end: End) -> Outcome {
 }
 
 /// Reads `numkeys`, as many keys, the end, and `COUNT`, from argument `at` on.
-fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(Args<'a>, End, usize), Error> {
+pub(super) fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(Args<'a>, End, usize), Error> {
     const NUMKEYS: Error = Error::new("ERR numkeys should be greater than 0");
     const COUNT: Error = Error::new("ERR count should be greater than 0");
     let args = ctx.args;
@@ -137,6 +137,20 @@ fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(Args<'a>, End, usize), Err
 
 pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Outcome {
     let (keys, end, count) = read_mpop(ctx, 1)?;
+    if !pop_first(ctx, keys, end, count)? {
+        ctx.out.null_array();
+    }
+    Ok(())
+}
+
+/// Replies with the first key that exists and up to `count` of its members. False, without a reply,
+/// if there is none. The log names the key that was chosen.
+pub(super) fn pop_first(
+    ctx: &mut Ctx<'_>,
+    keys: Args<'_>,
+    end: End,
+    count: usize,
+) -> Result<bool, Error> {
     for key in keys.iter() {
         if ctx.db.look(key).is_none() {
             continue;
@@ -157,12 +171,10 @@ pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Outcome {
                 out.double(score);
             },
         )?;
-        // The log names the key that was chosen.
         let mut digits = itoa::Buffer::new();
         let popped = digits.format(popped).as_bytes();
         ctx.db.log(&[end.verb(), key, popped]);
-        return Ok(());
+        return Ok(true);
     }
-    ctx.out.null_array();
-    Ok(())
+    Ok(false)
 }

@@ -62,11 +62,11 @@ fn traces(bench: &mut Bench, request: &str) -> (String, String) {
         .map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key)))
         .collect();
     let events = events.join(", ");
-    if effects.form == Form::Verbatim {
-        let log = if effects.dirty > 0 { "=" } else { "" };
+    if effects.present.form == Form::Verbatim {
+        let log = if effects.present.dirty > 0 { "=" } else { "" };
         return (events, log.to_owned());
     }
-    let log = String::from_utf8_lossy(&server.ks.log.take()).into_owned();
+    let log = String::from_utf8_lossy(&server.ks.log.take().bytes).into_owned();
     let words: Vec<&str> = log
         .split("\r\n")
         .filter(|word| !word.is_empty() && !word.starts_with(['*', '$']))
