@@ -31,6 +31,7 @@ const NOT_LISTED: &[(&str, &str)] = &[
     ("commandlog", "of another server"),
     ("hotkeys", "of a later release than the one that we promise"),
     ("himport", "of a later release than the one that we promise"),
+    ("blmovem", "of a later release than the one that we promise"),
     ("lmovem", "of a later release than the one that we promise"),
     (
         "sdiffcard",

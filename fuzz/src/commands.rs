@@ -140,6 +140,11 @@ impl Session {
             .runner()
             .execute(&mut self.client, &mut out, batch.args(0));
         let took = begin.elapsed();
+        // Whoever waits has no reply yet.
+        let waits = self.client.blocked.take();
+        if let Some(blocked) = &waits {
+            self.server.core.blocking.remove(self.client.id, blocked);
+        }
         let (chunks, last) = out.take(Vec::new());
         let mut bytes: Vec<u8> = chunks
             .iter()
@@ -150,6 +155,7 @@ impl Session {
         let ends = self.server.core.shutdown.take().is_some();
         let quiet = ends
             || silent
+            || waits.is_some()
             || self
                 .client
                 .flags

@@ -63,7 +63,10 @@ impl Ctx<'_> {
     /// # Errors
     /// For anything but a number from 0 on whose end can be told.
     pub fn timeout(&self, at: usize) -> Result<Option<i64>, Error> {
-        let seconds = num::parse_f64(self.args.get(at)).filter(|s| s.is_finite());
+        let text = self.args.get(at);
+        // What is too large for a number of 64 bits is a number all the same.
+        let huge = || std::str::from_utf8(text).ok()?.parse().ok();
+        let seconds: Option<f64> = num::parse_f64(text).or_else(huge).filter(|s| !s.is_nan());
         let seconds = seconds.ok_or(Error::new("ERR timeout is not a float or out of range"))?;
         let ms = (seconds * 1000.0).ceil();
         let far = ms >= (i64::MAX - self.core.now_ms()) as f64;

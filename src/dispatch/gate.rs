@@ -58,7 +58,7 @@ fn guarded(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
         .to_ascii_uppercase();
     let directive = format!("enable-{}-command", name.to_ascii_lowercase());
     Err(Error::text(format!(
-        "ERR {name} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the run."
+        "ERR {name} command not allowed. If the {directive} option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
     )))
 }
 

@@ -86,10 +86,11 @@ impl Runner<'_> {
         error: Error,
     ) {
         let is_exec = command.is_some_and(|c| c.spec.name == "exec" && c.parent.is_none());
-        if is_exec && client.multi.is_some() {
+        if is_exec {
             self.core.discard(client);
             let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
-            text.extend_from_slice(error.as_bytes());
+            let reason = error.as_bytes();
+            text.extend_from_slice(reason.strip_prefix(b"ERR ").unwrap_or(reason));
             out.error(text);
         } else {
             if let Some(multi) = &mut client.multi {
