@@ -90,7 +90,7 @@ fn shown(log: &[Vec<Vec<u8>>]) -> String {
 /// Runs what was logged on a server that is `ahead_ms` ahead of the other one's beginning, and logs it again.
 fn replayed(log: &[Vec<Vec<u8>>], ahead_ms: i64, faults: &mut Vec<String>) -> (String, String) {
     let mut bench = prepared();
-    bench.server.ks.log.attach();
+    bench.server.ks.log.attach(crate::log::Consumer::File);
     bench.pass_ms(ahead_ms);
     // A follower waits for the word of its source.
     bench.server.ks.active_expire = false;
@@ -119,7 +119,7 @@ fn name_of(call: &str) -> &'static str {
 fn check(call: &str, faults: &mut Vec<String>) -> bool {
     let mut source = prepared();
     source.pass_ms(PASS_MS);
-    source.server.ks.log.attach();
+    source.server.ks.log.attach(crate::log::Consumer::File);
     let before = data(&source);
     let reply = source.say(call);
     // OBJECT FREQ depends on the eviction policy.
@@ -205,7 +205,7 @@ fn the_log_of_many_writes_repeats_them() {
     for seed in 0..100 {
         let mut rng = Rng::new(seed);
         let mut source = prepared();
-        source.server.ks.log.attach();
+        source.server.ks.log.attach(crate::log::Consumer::File);
         for _ in 0..150 {
             let call = CALLS[rng.below(CALLS.len() as u64) as usize];
             if ["FLUSHALL", "FLUSHDB"].contains(&call) && rng.below(10) > 0 {
@@ -227,7 +227,7 @@ fn the_log_of_many_writes_repeats_them() {
 #[test]
 fn a_wrong_log_is_noticed() {
     let mut source = prepared();
-    source.server.ks.log.attach();
+    source.server.ks.log.attach(crate::log::Consumer::File);
     source.say("SPOP set 3");
     let wanted = data(&source);
     let mut faults = Vec::new();

@@ -27,7 +27,7 @@ fn every_access_finds_an_expired_key_gone() {
         "APPEND k x",
     ] {
         let mut bench = Bench::new();
-        bench.server.ks.log.attach();
+        bench.server.ks.log.attach(crate::log::Consumer::File);
         bench.say("SET k 5 PX 100");
         bench.pass_ms(50);
         assert_eq!(bench.say("GET k"), "$1 5");
@@ -352,7 +352,7 @@ fn another_policy_begins_with_an_empty_pool() {
 #[test]
 fn the_log_names_the_configured_verb() {
     let mut bench = Bench::new();
-    bench.server.ks.log.attach();
+    bench.server.ks.log.attach(crate::log::Consumer::File);
     bench.server.ks.verbs = crate::keyspace::Verbs::new(true, true);
     bench.say("SET k v PX 10");
     bench.pass_ms(50);

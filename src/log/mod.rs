@@ -5,31 +5,49 @@
 
 use crate::base::num;
 
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consumer {
+    /// The append only file: keeps what changes data.
+    File,
+    /// Replicas: get everything.
+    Replicas,
+}
+
+/// A unit of the log: one command, or a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Where it ends in the bytes that were taken.
+    pub end: usize,
+    /// It changes data. What does not (PUBLISH, PING) is for replicas only.
+    pub keep: bool,
+}
+
 /// Effects that consumers have not taken yet.
 #[derive(Debug, Default)]
 pub struct CommandLog {
-    /// Number of consumers.
-    consumers: usize,
+    file: bool,
+    replicas: bool,
     /// Database that the last entry was for; a SELECT goes before an entry for another one.
     selected: Option<usize>,
     /// Offset behind the last byte of `pending`.
     offset: u64,
     pending: Vec<u8>,
-    /// Ends of the units in `pending`; those of the unit that is being written are the ends of its
-    /// commands.
-    ends: Vec<usize>,
-    /// Index in `ends` of the first command of the unit that is being written.
+    /// The units in `pending`; of the one that is being written its commands.
+    units: Vec<Unit>,
+    /// Index in `units` of the first command of the unit that is being written.
     unit: usize,
     /// Where that unit begins, behind the SELECT that may stand before it.
     unit_start: usize,
+    /// What commands do is not appended: the log is that of a master, and comes from there.
+    pub mute: bool,
 }
 
 /// What consumers take: whole units.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     pub bytes: Vec<u8>,
-    /// Where each unit ends in `bytes`.
-    pub ends: Vec<usize>,
+    pub units: Vec<Unit>,
     /// Offset of the log behind the last byte.
     pub offset: u64,
 }
@@ -44,17 +62,34 @@ impl CommandLog {
         self.offset = offset;
     }
 
-    /// Registers a consumer; entries are kept from now on until [`CommandLog::take`].
-    pub fn attach(&mut self) {
-        self.consumers += 1;
+    /// Begins to keep entries for this consumer, until [`CommandLog::take`].
+    pub fn attach(&mut self, consumer: Consumer) {
+        match consumer {
+            Consumer::File => self.file = true,
+            Consumer::Replicas => self.replicas = true,
+        }
         self.selected = None;
     }
 
-    pub fn detach(&mut self) {
-        self.consumers = self.consumers.saturating_sub(1);
-        if self.consumers == 0 {
+    pub fn detach(&mut self, consumer: Consumer) {
+        match consumer {
+            Consumer::File => self.file = false,
+            Consumer::Replicas => self.replicas = false,
+        }
+        if !self.is_read() {
             self.take();
         }
+    }
+
+    /// Somebody reads the log.
+    #[inline]
+    pub fn is_read(&self) -> bool {
+        self.file || self.replicas
+    }
+
+    /// Replicas read the log.
+    pub fn has_replicas(&self) -> bool {
+        self.replicas
     }
 
     /// The next entry is preceded by its database, for a consumer that begins here.
@@ -69,40 +104,83 @@ impl CommandLog {
     }
 
     /// Appends one effect to the present unit.
+    #[inline]
     pub fn append<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
-        if self.consumers == 0 {
-            return;
+        if self.is_read() && !self.mute {
+            self.write(Some(db), args, true);
         }
-        if self.ends.len() == self.unit {
-            self.unit_start = self.pending.len();
+    }
+
+    /// Appends a command that replicas run though it changes no data.
+    pub fn append_for_replicas<'a>(
+        &mut self,
+        db: Option<usize>,
+        args: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) {
+        if self.replicas && !self.mute {
+            self.write(db, args, false);
         }
+    }
+
+    fn write<'a>(
+        &mut self,
+        db: Option<usize>,
+        args: impl ExactSizeIterator<Item = &'a [u8]>,
+        keep: bool,
+    ) {
         let before = self.pending.len();
-        if self.selected != Some(db) {
+        let first = self.units.len() == self.unit;
+        if let Some(db) = db.filter(|db| self.selected != Some(*db)) {
             let mut text = itoa::Buffer::new();
             let index = text.format(db).as_bytes();
             encode(&mut self.pending, [&b"SELECT"[..], index].into_iter());
             self.selected = Some(db);
-            if self.ends.len() == self.unit {
-                self.unit_start = self.pending.len();
+            if first {
+                // The file needs it too, whatever the command is.
+                self.units.push(Unit {
+                    end: self.pending.len(),
+                    keep: true,
+                });
+                self.unit += 1;
             }
+        }
+        if first {
+            self.unit_start = self.pending.len();
         }
         encode(&mut self.pending, args);
         self.offset += (self.pending.len() - before) as u64;
-        self.ends.push(self.pending.len());
+        self.units.push(Unit {
+            end: self.pending.len(),
+            keep,
+        });
+    }
+
+    /// Appends a unit as a master wrote it. `db` is the database that it leaves selected.
+    pub fn append_unit(&mut self, bytes: &[u8], db: Option<usize>, keep: bool) {
+        self.offset += bytes.len() as u64;
+        if self.is_read() {
+            self.pending.extend_from_slice(bytes);
+            self.units.push(Unit {
+                end: self.pending.len(),
+                keep,
+            });
+            self.unit = self.units.len();
+            self.selected = db;
+        }
     }
 
     /// Ends the present unit. With `whole`, several commands become one transaction; else each is a
     /// unit of its own. False if nothing was appended.
     #[inline]
     pub fn end_unit(&mut self, whole: bool) -> bool {
-        let count = self.ends.len() - self.unit;
+        let count = self.units.len() - self.unit;
         if count == 0 {
             return false;
         }
         if whole && count > 1 {
             self.wrap();
         }
-        self.unit = self.ends.len();
+        self.unit = self.units.len();
         true
     }
 
@@ -114,8 +192,12 @@ impl CommandLog {
         self.pending.splice(at..at, MULTI.iter().copied());
         self.pending.extend_from_slice(EXEC);
         self.offset += (MULTI.len() + EXEC.len()) as u64;
-        self.ends.truncate(self.unit);
-        self.ends.push(self.pending.len());
+        let keep = self.units[self.unit..].iter().any(|unit| unit.keep);
+        self.units.truncate(self.unit);
+        self.units.push(Unit {
+            end: self.pending.len(),
+            keep,
+        });
     }
 
     /// Everything since the last call, for the consumers. Whole units only: nothing may be in the
@@ -124,7 +206,7 @@ impl CommandLog {
         self.unit = 0;
         Taken {
             bytes: std::mem::take(&mut self.pending),
-            ends: std::mem::take(&mut self.ends),
+            units: std::mem::take(&mut self.units),
             offset: self.offset,
         }
     }
@@ -152,7 +234,7 @@ mod tests {
         let mut log = CommandLog::default();
         log.append(0, [&b"SET"[..], b"a", b"1"].into_iter());
         assert_eq!(log.offset(), 0, "nobody reads");
-        log.attach();
+        log.attach(Consumer::File);
         log.append(3, [&b"DEL"[..], b"a"].into_iter());
         log.append(3, [&b"DEL"[..], b"b"].into_iter());
         log.end_unit(false);
@@ -162,13 +244,13 @@ mod tests {
             b"*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n*2\r\n$3\r\nDEL\r\n$1\r\na\r\n*2\r\n$3\r\nDEL\r\n$1\r\nb\r\n"
         );
         assert_eq!(log.offset(), taken.bytes.len() as u64);
-        assert_eq!(taken.ends.len(), 2);
+        assert_eq!(taken.units.len(), 3);
     }
 
     #[test]
     fn a_unit_of_several_commands_is_a_transaction() {
         let mut log = CommandLog::default();
-        log.attach();
+        log.attach(Consumer::File);
         assert!(!log.end_unit(true));
         log.append(0, [&b"A"[..]].into_iter());
         assert!(log.end_unit(true));
@@ -185,10 +267,10 @@ mod tests {
             "SELECT", "0", "A", "SELECT", "1", "MULTI", "B", "SELECT", "0", "C", "EXEC",
         ];
         assert_eq!(words, expected);
-        assert_eq!(taken.ends.last(), Some(&taken.bytes.len()));
+        assert_eq!(taken.units.last().map(|u| u.end), Some(taken.bytes.len()));
         assert_eq!(
-            (taken.ends.len(), taken.offset),
-            (2, taken.bytes.len() as u64)
+            (taken.units.len(), taken.offset),
+            (4, taken.bytes.len() as u64)
         );
         assert_eq!(
             log.take(),
@@ -197,5 +279,23 @@ mod tests {
                 ..Taken::default()
             }
         );
+    }
+
+    #[test]
+    fn what_changes_nothing_is_for_replicas() {
+        let mut log = CommandLog::default();
+        log.attach(Consumer::File);
+        log.append_for_replicas(None, [&b"PING"[..]].into_iter());
+        assert!(!log.end_unit(true), "nobody to tell");
+        log.attach(Consumer::Replicas);
+        log.append_for_replicas(None, [&b"PING"[..]].into_iter());
+        assert!(log.end_unit(true));
+        log.append_unit(b"*1\r\n$3\r\nFOO\r\n", Some(2), true);
+        log.append(2, [&b"BAR"[..]].into_iter());
+        log.end_unit(true);
+        let taken = log.take();
+        let keep: Vec<bool> = taken.units.iter().map(|unit| unit.keep).collect();
+        assert_eq!(keep, [false, true, true]);
+        assert!(taken.bytes.ends_with(b"FOO\r\n*1\r\n$3\r\nBAR\r\n"));
     }
 }

@@ -149,7 +149,7 @@ fn bad_times_and_options_are_refused() {
 #[test]
 fn expiry_is_logged_as_an_absolute_time() {
     let mut bench = Bench::new();
-    bench.server.ks.log.attach();
+    bench.server.ks.log.attach(crate::log::Consumer::File);
     bench.say("SET k v");
     logged(&mut bench);
     bench.say("EXPIRE k 100");
@@ -336,7 +336,7 @@ fn sets_get_an_order_when_they_are_stored() {
 #[test]
 fn results_are_stored_as_a_list() {
     let mut bench = Bench::new();
-    bench.server.ks.log.attach();
+    bench.server.ks.log.attach(crate::log::Consumer::File);
     push(&mut bench, "l", &["b", "a"]);
     check(
         &mut bench,

@@ -57,7 +57,7 @@ fn points_are_added_and_read() {
 #[test]
 fn additions_are_logged_as_scores() {
     let mut bench = sicily();
-    bench.server.ks.log.attach();
+    bench.server.ks.log.attach(crate::log::Consumer::File);
     bench.say("GEOADD g CH 13.361389 38.115556 x");
     let log = String::from_utf8_lossy(&bench.server.ks.log.take().bytes).into_owned();
     let entry = "*5\r\n$4\r\nZADD\r\n$1\r\ng\r\n$2\r\nCH\r\n$16\r\n3479099956230698\r\n$1\r\nx\r\n";

@@ -214,7 +214,7 @@ fn ended_fields_are_absent_before_they_are_removed() {
         assert_eq!(b.say("HSCAN h 0"), "*2 $1 0 *2 $1 e $1 5");
         assert_eq!(b.say("HTTL h FIELDS 1 a"), "*1 :-2");
         assert_eq!(b.say("HGETEX h FIELDS 1 a"), "*1 $-1");
-        b.server.ks.log.attach();
+        b.server.ks.log.attach(crate::log::Consumer::File);
         assert_eq!(b.say("HDEL h a"), ":0");
         assert_eq!(b.say("HINCRBY h b 7"), ":7");
         assert_eq!(b.say("HSETNX h c 9"), ":1");
@@ -236,7 +236,7 @@ fn the_cycle_removes_what_has_ended() {
         b.say("HPEXPIRE h 200 FIELDS 1 a");
         b.say("HPEXPIRE h 50 FIELDS 1 b");
         b.say("HPEXPIRE h 100000 FIELDS 1 c");
-        b.server.ks.log.attach();
+        b.server.ks.log.attach(crate::log::Consumer::File);
         b.pass_ms(100);
         b.server.ks.expire_slice(&mut || false);
         assert_eq!(logged(b), "; SELECT 0 ; HDEL h b");
@@ -278,7 +278,7 @@ fn the_cycle_empties_a_large_hash_in_steps() {
 fn get_with_expiry_and_delete() {
     in_every_form(|b| {
         b.say("HSET h a 1 b 2 c 3");
-        b.server.ks.log.attach();
+        b.server.ks.log.attach(crate::log::Consumer::File);
         for (line, want) in [
             ("HGETEX h FIELDS 2 a none", "*2 $1 1 $-1"),
             ("HGETEX h EX 100 FIELDS 2 a none", "*2 $1 1 $-1"),
@@ -328,7 +328,7 @@ fn get_with_expiry_and_delete() {
 fn set_with_expiry() {
     in_every_form(|b| {
         b.say("HDEL h seed");
-        b.server.ks.log.attach();
+        b.server.ks.log.attach(crate::log::Consumer::File);
         for (line, want) in [
             ("HSETEX h PXAT 70000000000000 FIELDS 2 a 1 b 2", ":1"),
             (
@@ -362,7 +362,7 @@ fn set_with_expiry() {
 #[test]
 fn increments_are_logged_as_their_result() {
     let mut b = Bench::new();
-    b.server.ks.log.attach();
+    b.server.ks.log.attach(crate::log::Consumer::File);
     b.say("HINCRBYFLOAT h f 1.5");
     b.say("HPEXPIREAT h 70000000000000 FIELDS 1 f");
     b.say("HINCRBYFLOAT h f 1.5");

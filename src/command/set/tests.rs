@@ -190,7 +190,7 @@ fn random_members() {
 #[test]
 fn random_choices_are_logged_as_what_they_did() {
     let mut b = Bench::new();
-    b.server.ks.log.attach();
+    b.server.ks.log.attach(crate::log::Consumer::File);
     b.say("SADD s a");
     b.say("SPOP s");
     b.say("SADD s 1 2");

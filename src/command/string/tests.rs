@@ -397,7 +397,7 @@ fn other_types_are_refused() {
 #[test]
 fn what_goes_into_the_log_is_the_effect() {
     let mut b = Bench::new();
-    b.server.ks.log.attach();
+    b.server.ks.log.attach(crate::log::Consumer::File);
     let mut logged = |line: &str| {
         b.say(line);
         let bytes = b.server.ks.log.take().bytes;

@@ -43,7 +43,7 @@ fn traces(bench: &mut Bench, request: &str) -> (String, String) {
     let (server, args) = (&mut bench.server, batch.args(0));
     let command = server.core.commands.find(&args).expect("a known command");
     server.ks.effects.wanted = NotifyEvents::all();
-    server.ks.log.attach();
+    server.ks.log.attach(crate::log::Consumer::File);
     server.ks.log.take();
     server.ks.effects.begin();
     let mut ctx = Ctx {
