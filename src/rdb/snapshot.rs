@@ -1,26 +1,14 @@
 //! What is saved: the data set of one moment, shared with the actor, who goes on writing.
 
-use crate::keyspace::Keyspace;
+use crate::base::alloc;
 use crate::keyspace::evict::Access;
-use crate::keyspace::table::Table;
-use crate::value::entry::Entry;
+use crate::keyspace::{Keyspace, snapshot};
 
-/// One database of a snapshot.
-pub struct DbSnapshot {
-    pub index: usize,
-    pub table: Table<Entry>,
-    /// Keys with an expiry.
-    pub volatile: usize,
-}
-
-/// The data set of one moment. Several consumers may share one.
+/// The data set of one moment, with all that a file says of it. Several consumers may share one.
 pub struct Snapshot {
-    /// Databases that hold keys, in order.
-    pub dbs: Vec<DbSnapshot>,
+    pub data: snapshot::Snapshot,
     /// Sources of the function libraries.
     pub functions: Vec<Vec<u8>>,
-    /// Unix ms of the moment.
-    pub now_ms: i64,
     /// How access clocks are to be read.
     pub access: Access,
     /// Bytes in use at that moment.
@@ -30,32 +18,20 @@ pub struct Snapshot {
 impl Snapshot {
     /// The present moment; costs one addition per database.
     pub fn take(ks: &Keyspace, functions: Vec<Vec<u8>>) -> Snapshot {
-        let filled = ks
-            .dbs
-            .iter()
-            .enumerate()
-            .filter(|(_, db)| !db.table.is_empty());
         Snapshot {
-            dbs: filled
-                .map(|(index, db)| DbSnapshot {
-                    index,
-                    table: db.table.clone(),
-                    volatile: db.volatile,
-                })
-                .collect(),
+            data: ks.snapshot(),
             functions,
-            now_ms: ks.now_ms,
             access: ks.access,
-            used_memory: crate::base::alloc::used_memory(),
+            used_memory: alloc::used_memory(),
         }
     }
 
     /// Keys in all databases.
     pub fn len(&self) -> u64 {
-        self.dbs.iter().map(|db| db.table.len() as u64).sum()
+        self.data.len() as u64
     }
 
     pub fn is_empty(&self) -> bool {
-        self.dbs.is_empty()
+        self.data.is_empty()
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::snapshot::{DbSnapshot, Snapshot};
+use super::snapshot::Snapshot;
 use super::value::{Encoder, kind_of, needs_field_expiry};
 use super::wire::{Sink, Strings, put_len};
 use super::{VERSION_BASE, VERSION_FIELD_EXPIRY, kind, opcode};
 use crate::base::crc::Crc64;
 use crate::cli::REDIS_VERSION;
 use crate::keyspace::evict::Access;
+use crate::keyspace::snapshot::FrozenDb;
 use crate::value::entry::{Entry, ObjRef, Payload};
 use crate::value::hash::any_field_expires;
 
@@ -184,18 +185,16 @@ pub fn save_with_delay(
         large: Vec::new(),
     };
     // Each database is a share of its own; the whole goes with the last consumer.
-    let mut dbs: Vec<DbSnapshot> = snapshot
-        .dbs
-        .iter()
-        .map(|db| DbSnapshot {
-            index: db.index,
-            table: db.table.clone(),
-            volatile: db.volatile,
-        })
-        .collect();
+    let share = |db: &FrozenDb| FrozenDb {
+        table: db.table.clone(),
+        volatile: db.volatile,
+    };
+    let dbs: Vec<FrozenDb> = snapshot.data.dbs.iter().map(share).collect();
     drop(snapshot);
-    for db in dbs.drain(..) {
-        body.database(db)?;
+    for (index, db) in dbs.into_iter().enumerate() {
+        if !db.table.is_empty() {
+            body.database(index, db)?;
+        }
     }
     body.writer.finish()
 }
@@ -220,7 +219,7 @@ fn version_for(snapshot: &Snapshot, wanted: u32, progress: &Progress) -> io::Res
 }
 
 fn has_field_expiry(snapshot: &Snapshot, progress: &Progress) -> io::Result<bool> {
-    for db in &snapshot.dbs {
+    for db in &snapshot.data.dbs {
         for (at, entry) in db.table.iter().enumerate() {
             if needs_field_expiry(entry.payload()) {
                 return Ok(true);
@@ -246,7 +245,7 @@ fn put_aux_fields(
     };
     aux("redis-ver", REDIS_VERSION)?;
     aux("redis-bits", "64")?;
-    aux("ctime", &snapshot.now_ms.div_euclid(1000).to_string())?;
+    aux("ctime", &snapshot.data.now_ms.div_euclid(1000).to_string())?;
     aux("used-mem", &snapshot.used_memory.to_string())?;
     if let Some(state) = &options.replication {
         aux("repl-stream-db", &state.db.to_string())?;
@@ -266,7 +265,7 @@ impl Clocks {
     fn new(snapshot: &Snapshot) -> Clocks {
         Clocks {
             access: snapshot.access,
-            now_ms: snapshot.now_ms,
+            now_ms: snapshot.data.now_ms,
         }
     }
 
@@ -314,10 +313,10 @@ fn is_large(payload: Payload<'_>) -> bool {
 }
 
 impl Body<'_> {
-    fn database(&mut self, db: DbSnapshot) -> io::Result<()> {
+    fn database(&mut self, index: usize, db: FrozenDb) -> io::Result<()> {
         let out = &mut self.writer.buf;
         out.push(opcode::SELECTDB);
-        put_len(out, db.index as u64);
+        put_len(out, index as u64);
         out.push(opcode::RESIZEDB);
         put_len(out, db.table.len() as u64);
         put_len(out, db.volatile as u64);
