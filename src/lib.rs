@@ -9,5 +9,6 @@ pub mod keyspace;
 pub mod log;
 pub mod logging;
 pub mod net;
+pub mod rdb;
 pub mod resp;
 pub mod value;

@@ -3,9 +3,11 @@
 pub mod alloc;
 pub mod atomic_replace;
 pub mod clock;
+pub mod crc;
 pub mod glob;
 pub mod hash;
 pub mod longdouble;
+pub mod lzf;
 pub mod mailbox;
 pub mod memsize;
 pub mod num;

@@ -107,6 +107,11 @@ impl Access {
         ((now_ms / 1000 - idle_s) & LRU_MASK) as u32
     }
 
+    /// A clock with this LFU counter, accessed now.
+    pub fn clock_of_counter(&self, counter: u8, now_ms: i64) -> u32 {
+        minutes(now_ms) << 8 | u32::from(counter)
+    }
+
     /// How good a victim the entry is: higher is better.
     fn badness(&self, entry: &Entry, now_ms: i64) -> u64 {
         match self.policy {

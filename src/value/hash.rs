@@ -13,6 +13,7 @@ mod table;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use read::{FieldRef, HashRef, Iter, Value};
 pub use table::HashTable;
@@ -29,6 +30,22 @@ pub(super) const BLOB_MAX: usize = 1 << 30;
 #[inline]
 pub fn is_past(expire: Option<i64>, now_ms: i64) -> bool {
     expire.is_some_and(|at| now_ms > at)
+}
+
+/// Whether a field of any hash ever had an expiry in this process: where not, files need not be written in the layout
+/// that has them.
+static ANY_EXPIRES: AtomicBool = AtomicBool::new(false);
+
+/// Whether a field of any hash may have an expiry.
+pub fn any_field_expires() -> bool {
+    ANY_EXPIRES.load(Ordering::Relaxed)
+}
+
+#[inline]
+fn note_expiry() {
+    if !any_field_expires() {
+        ANY_EXPIRES.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A hash that is being changed.
@@ -221,6 +238,7 @@ impl Hash {
     }
 
     fn make_triplets(&mut self) {
+        note_expiry();
         let Hash::Pairs(blob) = self else {
             return;
         };

@@ -109,20 +109,34 @@ fn with_score<R>(score: f64, f: impl FnOnce(&Needle<'_>) -> R) -> R {
 impl Zset {
     /// Of distinct entries with scores in any order, in the form that suits them.
     pub fn from_entries(entries: Vec<Entry>, limits: &Limits) -> Zset {
+        match Self::from_unchecked(entries, limits) {
+            Some(zset) => zset,
+            None => unreachable!("the entries are distinct"),
+        }
+    }
+
+    /// As [`Zset::from_entries`] for entries of unknown origin: `None` if two are of the same member.
+    pub fn from_unchecked(entries: Vec<Entry>, limits: &Limits) -> Option<Zset> {
         let longest = entries.iter().map(|e| e.key().len()).max().unwrap_or(0);
         let members = Ranked::sort(entries);
         if members.len() > limits.zset_entries
             || longest > limits.zset_value
             || longest.saturating_mul(members.len()) > BLOB_MAX
         {
-            return Zset::Tree(Arc::new(ZsetTree::from_sorted(members)));
+            let tree = ZsetTree::from_sorted(members)?;
+            return Some(Zset::Tree(Arc::new(tree)));
+        }
+        let mut names: Vec<&[u8]> = members.iter().map(Ranked::member).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return None;
         }
         let mut blob = Packed::new();
         for member in &members {
             blob.push_back(member.member());
             with_score(member.score(), |needle| blob.push_back_needle(needle));
         }
-        Zset::Packed(blob)
+        Some(Zset::Packed(blob))
     }
 
     pub fn read(&self) -> ZsetRef<'_> {
@@ -192,7 +206,8 @@ impl Zset {
                 .iter()
                 .map(|(elem, score)| Ranked::new(elem.with_bytes(|m| entry_of(m, score))))
                 .collect();
-            *self = Zset::Tree(Arc::new(ZsetTree::from_sorted(members)));
+            let tree = ZsetTree::from_sorted(members);
+            *self = Zset::Tree(Arc::new(tree.expect("members of a set are distinct")));
         }
         match self {
             Zset::Tree(tree) => Arc::make_mut(tree),

@@ -123,6 +123,7 @@ impl HashTable {
             self.deadlines.remove(|key| key.cmp(&deadline));
         }
         if let Some(at_ms) = after {
+            super::note_expiry();
             let deadline = Deadline { at_ms, hash };
             // One that is there already serves both fields.
             let _ = self.deadlines.insert(deadline, |key| key.cmp(&deadline));

@@ -38,6 +38,14 @@ impl Ranked {
         members
     }
 
+    /// Whether entries stand in order as they are.
+    pub fn is_sorted(entries: &[Entry]) -> bool {
+        entries.is_sorted_by(|a, b| {
+            let order = order_of(score_of(a)).cmp(&order_of(score_of(b)));
+            order.then_with(|| a.key().cmp(b.key())).is_lt()
+        })
+    }
+
     #[inline]
     pub fn member(&self) -> &[u8] {
         self.entry.key()
@@ -145,18 +153,22 @@ impl std::fmt::Debug for ZsetTree {
 }
 
 impl ZsetTree {
-    /// Of distinct members in order.
-    pub(super) fn from_sorted(members: Vec<Ranked>) -> ZsetTree {
+    /// Of members in order; `None` if they are not distinct.
+    pub(super) fn from_sorted(members: Vec<Ranked>) -> Option<ZsetTree> {
         let seed = Seed::process();
         let mut index = Table::new();
         for member in &members {
-            let hash = seed.hash_bytes(member.member());
-            index.insert_new(hash, member.entry.clone(), seed);
+            let text = member.member();
+            let hash = seed.hash_bytes(text);
+            let (_, new) = index.find_or_insert_with(hash, text, seed, || member.entry.clone());
+            if !new {
+                return None;
+            }
         }
-        ZsetTree {
+        Some(ZsetTree {
             index,
             order: Tree::from_sorted(members),
-        }
+        })
     }
 
     #[inline]
