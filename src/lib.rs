@@ -10,5 +10,6 @@ pub mod log;
 pub mod logging;
 pub mod net;
 pub mod rdb;
+pub mod replication;
 pub mod resp;
 pub mod value;

@@ -116,6 +116,10 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     server.core.listeners = Some(listeners);
     server.core.log = Some(log);
     server.core.mailbox = Some(sender);
+    server.tick();
+    if let Some((host, port)) = server.core.config.replicaof.0.clone() {
+        server.runner().follow(&host, port, false, false)?;
+    }
     tracing::warn!("Server initialized");
     if tcp {
         tracing::info!("Ready to accept connections tcp");

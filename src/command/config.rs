@@ -213,12 +213,16 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
             return Err("Unable to turn on AOF. Check server logs.".into());
         }
         Action::Tls => return Err("Unable to update TLS configuration. Check server logs.".into()),
+        Action::ReplBacklog => {
+            if let Some(backlog) = &mut core.repl.backlog {
+                backlog.resize(core.config.repl_backlog_size);
+            }
+        }
         // These are read where they are used.
         Action::AppendOnly
         | Action::AppendFsync
         | Action::Save
         | Action::Hz
-        | Action::ReplBacklog
         | Action::ProcTitle
         | Action::MinReplicas
         | Action::AclLogMaxLen

@@ -39,6 +39,23 @@ pub struct Ctx<'a> {
 }
 
 impl Ctx<'_> {
+    /// What runs commands, made of the parts of this call.
+    pub fn runner(&mut self) -> Runner<'_> {
+        Runner {
+            ks: &mut *self.db.ks,
+            core: &mut *self.core,
+        }
+    }
+
+    /// The client follows this server from now on.
+    pub fn attach_replica(&mut self, asked: Option<(&str, u64)>, old_protocol: bool) {
+        let mut runner = Runner {
+            ks: &mut *self.db.ks,
+            core: &mut *self.core,
+        };
+        runner.attach_replica(self.client, asked, old_protocol);
+    }
+
     /// Runs a command inside this one; it writes to the same reply. The gate is the caller's
     /// business.
     pub fn nest(&mut self, command: &'static Command, args: Args<'_>) {
@@ -75,6 +92,23 @@ impl Ctx<'_> {
             () if far => Err(Error::new("ERR timeout is out of range")),
             () if ms == 0.0 => Ok(None),
             () => Ok(Some(ms as i64)),
+        }
+    }
+
+    /// Argument `at` as the whole ms that a command may wait; `None`: for ever.
+    ///
+    /// # Errors
+    /// For anything but a number from 0 on whose end can be told.
+    pub fn timeout_ms(&self, at: usize) -> Result<Option<i64>, Error> {
+        let ms = num::parse_i64(self.args.get(at));
+        let ms = ms.ok_or(Error::new("ERR timeout is not an integer or out of range"))?;
+        match ms {
+            ..0 => Err(Error::new("ERR timeout is negative")),
+            0 => Ok(None),
+            _ if ms > i64::MAX - self.core.now_ms() => {
+                Err(Error::new("ERR timeout is out of range"))
+            }
+            _ => Ok(Some(ms)),
         }
     }
 

@@ -9,8 +9,8 @@ use crate::base::{memsize, num, sys};
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::command::spec::{DocFlags, Group, Spec, flags};
-use crate::dispatch::core;
 use crate::keyspace::{Expire, digest};
+use crate::replication::history::History;
 use crate::value::entry::New;
 use crate::value::list;
 
@@ -143,7 +143,7 @@ fn ignored_switch(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn change_repl_id(ctx: &mut Ctx<'_>) -> Outcome {
     tracing::info!("Changing replication IDs after receiving change-repl-id");
-    ctx.core.repl_id = core::random_hex();
+    ctx.core.repl.history = History::new();
     ok(ctx)
 }
 

@@ -23,6 +23,7 @@ pub mod latency;
 pub mod list;
 pub mod memory;
 pub mod registry;
+pub mod replication;
 pub mod server;
 pub mod set;
 pub mod slowlog;

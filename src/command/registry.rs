@@ -26,6 +26,7 @@ const TABLES: &[&[Spec]] = &[
     super::latency::TABLE,
     super::list::TABLE,
     super::memory::TABLE,
+    super::replication::TABLE,
     super::server::TABLE,
     super::set::TABLE,
     super::slowlog::TABLE,

@@ -228,7 +228,7 @@ directives! {
     replica_priority: u32 = "100", Int(0, I32), MUTABLE.alias(&["slave-priority"]);
     replica_read_only: bool = "yes", Bool, MUTABLE.alias(&["slave-read-only"]);
     replica_serve_stale_data: bool = "yes", Bool, MUTABLE.alias(&["slave-serve-stale-data"]);
-    replicaof: ReplicaOf = "", Kind::ReplicaOf, IMMUTABLE.alias(&["slaveof"]).inert(NOT_YET);
+    replicaof: ReplicaOf = "", Kind::ReplicaOf, IMMUTABLE.alias(&["slaveof"]);
     requirepass: Vec<u8> = "", Secret, MUTABLE.action(Action::RequirePass).sensitive();
     sanitize_dump_payload: SanitizeDumpPayload = "no", Enum(SanitizeDumpPayload::NAMES), MUTABLE;
     save: SaveRules = "3600 1 300 100 60 10000", Save, MUTABLE.action(Action::Save);

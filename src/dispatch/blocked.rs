@@ -268,6 +268,13 @@ impl Core {
         self.end_wait(id, Some(&mut write))
     }
 
+    /// Ends the wait of every client with an error.
+    pub fn unblock_all(&mut self, error: &'static str) {
+        for id in self.clients.ids() {
+            self.unblock(id, |out| out.error(error));
+        }
+    }
+
     /// Ends the wait of a client, as if its time were over if there is no other reply.
     pub fn end_wait(&mut self, id: u64, reply: Option<&mut dyn FnMut(&mut Reply)>) -> bool {
         let Some(slot) = self.clients.slot_of(id) else {

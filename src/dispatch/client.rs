@@ -39,6 +39,10 @@ bitflags! {
         const PAUSED = 1 << 9;
         /// A key that it watches has changed: EXEC runs nothing.
         const DIRTY_CAS = 1 << 10;
+        /// A replica of this server.
+        const REPLICA = 1 << 11;
+        /// Runs what the master sends.
+        const MASTER = 1 << 12;
     }
 }
 
@@ -140,7 +144,13 @@ impl Client {
     }
 
     pub fn client_type(&self) -> ClientType {
-        ClientType::Normal
+        if self.is(ClientFlags::REPLICA) {
+            ClientType::Replica
+        } else if self.is(ClientFlags::MASTER) {
+            ClientType::Master
+        } else {
+            ClientType::Normal
+        }
     }
 
     /// RESP version as CLIENT LIST shows it.

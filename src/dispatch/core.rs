@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::keyspace::evict::Pool;
 use crate::logging::Log;
 use crate::net::listen::Listeners;
+use crate::replication::Replication;
 
 /// `CLIENT PAUSE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,8 @@ pub struct Core {
     pub depth: u32,
     /// The way to the actor for other threads and tasks; none in tests without one.
     pub mailbox: Option<Sender<Message>>,
+    /// Masters and replicas.
+    pub repl: Replication,
     /// Ids of clients that MONITOR.
     pub monitors: Vec<u64>,
     /// Arguments of the present command that logs must not show.
@@ -76,8 +79,6 @@ pub struct Core {
     pub shutdown: Option<ShutdownWish>,
     /// 40 hex digits, new at every start.
     pub run_id: String,
-    /// 40 hex digits of the data set's history.
-    pub repl_id: String,
     pub started_ms: i64,
     pub executable: PathBuf,
     /// The listening sockets; none in tests without a network.
@@ -137,11 +138,11 @@ impl Core {
             held: Held::default(),
             depth: 0,
             mailbox: None,
+            repl: Replication::default(),
             monitors: Vec::new(),
             redacted: Vec::new(),
             shutdown: None,
             run_id: random_hex(),
-            repl_id: random_hex(),
             started_ms: clock.unix_us(0) / 1000,
             executable: std::env::current_exe().unwrap_or_default(),
             listeners: None,
@@ -154,6 +155,18 @@ impl Core {
             debug: DebugSwitches::default(),
             clock,
             config,
+        }
+    }
+
+    /// Sources of the function libraries.
+    pub fn function_sources(&self) -> Vec<Vec<u8>> {
+        Vec::new()
+    }
+
+    /// Function libraries of a data set that takes the place of the present one.
+    pub fn replace_functions(&mut self, sources: Vec<Vec<u8>>) {
+        if !sources.is_empty() {
+            tracing::warn!("{} function libraries cannot be run here", sources.len());
         }
     }
 

@@ -60,6 +60,12 @@ impl Server {
             self.runner().evict();
         }
         self.watch_clients();
+        let hz = u64::from(self.core.config.hz.max(1));
+        if self.core.cron_ticks.is_multiple_of(hz) {
+            self.runner().replication_cron();
+        }
+        self.runner().start_transfer_if_due();
+        self.runner().failover_step();
         self.core.evict_clients(0);
     }
 
@@ -178,6 +184,7 @@ impl super::core::Core {
             self.blocking.remove(client.id, &blocked);
         }
         self.discard(client);
+        self.repl.forget(client.id);
     }
 
     /// The client as CLIENT LIST shows it, for the log.

@@ -23,7 +23,7 @@ pub struct Call<'a> {
 type Check = fn(&mut Runner<'_>, &Call<'_>) -> Result<(), Error>;
 
 /// All checks, in order; the first error is the reply.
-const CHECKS: &[Check] = &[guarded, authenticated, memory];
+const CHECKS: &[Check] = &[guarded, authenticated, from_replica, memory, replicated];
 
 /// Whether the call may run.
 pub fn check(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
@@ -79,11 +79,60 @@ fn authenticated(_: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     }
 }
 
+/// A replica has nothing to say but how far it is; anything else ends its link.
+fn from_replica(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if !call.client.is(ClientFlags::REPLICA) {
+        return Ok(());
+    }
+    let name = call.command.full_name.as_str();
+    if matches!(name, "replconf" | "ping" | "psync" | "sync") {
+        return Ok(());
+    }
+    tracing::warn!(
+        "Replica sent the command '{name}', which it may not; its link is closed: {}",
+        crate::command::client_info::line(call.client, run.core)
+    );
+    call.client.conn.close(crate::net::conn::Close::Now);
+    Err(Error::new("ERR replicas may not send commands"))
+}
+
+/// What roles allow: writes on masters with enough replicas, and reads of data that is not stale.
+fn replicated(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let (config, repl) = (&run.core.config, &run.core.repl);
+    let writes = call.flags.contains(Flags::WRITE);
+    if call.client.is(ClientFlags::MASTER) {
+        return Ok(());
+    }
+    let Some(following) = &repl.following else {
+        let wanted = config.min_replicas_to_write as usize;
+        let few = || repl.good_replicas(run.core.now_ms(), config.min_replicas_max_lag) < wanted;
+        if writes && wanted > 0 && config.min_replicas_max_lag > 0 && few() {
+            return Err(Error::new("NOREPLICAS Not enough good replicas to write."));
+        }
+        return Ok(());
+    };
+    if writes && config.replica_read_only {
+        return Err(Error::new(
+            "READONLY You can't write against a read only replica.",
+        ));
+    }
+    if !following.is_up() && !config.replica_serve_stale_data && !call.flags.contains(Flags::STALE)
+    {
+        return Err(Error::new(
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+        ));
+    }
+    Ok(())
+}
+
 /// Evicts if the limit is exceeded, and refuses commands that may need memory if that did not
 /// help.
 fn memory(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     let limit = run.core.config.maxmemory;
     if limit == 0 || alloc::used_memory() <= limit {
+        return Ok(());
+    }
+    if run.core.repl.is_replica() && run.core.config.replica_ignore_maxmemory {
         return Ok(());
     }
     let short = !run.evict();

@@ -17,8 +17,8 @@ use crate::command::ctx::Ctx;
 use crate::command::error::Error;
 use crate::command::registry::{Command, Unknown};
 use crate::command::spec::Flags;
-use crate::keyspace::Keyspace;
 use crate::keyspace::effect::{Changes, Form};
+use crate::keyspace::{Judge, Keyspace};
 use crate::resp::reply::Reply;
 
 /// Eviction hands back after this long, in µs; the next command goes on with it.
@@ -148,6 +148,15 @@ impl Runner<'_> {
     ) -> Called {
         self.ks.effects.begin();
         self.ks.effects.watching = self.core.is_watching();
+        if self.core.repl.is_replica() {
+            self.ks.judge = if client.is(ClientFlags::MASTER) {
+                Judge::Keep
+            } else if command.flags.contains(Flags::WRITE) {
+                Judge::Own
+            } else {
+                Judge::Hide
+            };
+        }
         let begin_us = self.core.now_us;
         let db = client.db;
         let mut keys = self.ks.at(db);

@@ -142,7 +142,17 @@ impl Server {
     }
 
     /// Ends a turn of the actor: what reads the log gets what the turn wrote.
-    pub fn end_turn(&mut self) {}
+    pub fn end_turn(&mut self) {
+        if std::mem::take(&mut self.core.repl.ask_replicas) {
+            let words: [&[u8]; 3] = [b"REPLCONF", b"GETACK", b"*"];
+            self.ks.log.append_for_replicas(None, words.into_iter());
+            self.ks.log.end_unit(false);
+        }
+        if self.ks.log.has_pending() {
+            let taken = self.ks.log.take();
+            self.runner().feed_replicas(&taken);
+        }
+    }
 
     /// Ends a connection whose request cannot be understood.
     fn refuse(&mut self, client: &mut Client, out: &mut Reply, fault: &Fault) {

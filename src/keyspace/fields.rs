@@ -5,8 +5,8 @@
 //! with [`announce`], so that the log always has its HDEL before what follows; the expiry cycle
 //! removes the others with [`expire_fields`].
 
-use super::Keys;
 use super::effect::Class;
+use super::{Judge, Keys};
 use crate::value::Collection;
 use crate::value::entry::Entry;
 use crate::value::hash::{Hash, is_past};
@@ -18,7 +18,11 @@ const HINT_STEP_MS: i64 = 16;
 
 /// The time by which commands judge whether a field has ended.
 pub fn clock(keys: &Keys<'_>) -> i64 {
-    keys.now_ms()
+    match keys.ks.judge {
+        // What a master's commands work on has not ended.
+        Judge::Keep => i64::MIN,
+        _ => keys.now_ms(),
+    }
 }
 
 /// Unix ms at which the first field of this hash ends; `None` for other values.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Keyspace;
 use super::db::Db;
 use super::effect::{Class, Form};
 use super::fields;
 use super::text::Text;
+use super::{Judge, Keyspace};
 use crate::base::num;
 use crate::command::error::Error;
 use crate::value::entry::{Blob, Entry, Head, INLINE_MAX, New, Payload};
@@ -54,6 +54,12 @@ impl<'a> Keys<'a> {
         self.ks.now_ms
     }
 
+    /// Whether a deadline that is being set is over already, so that the key goes at once. A master
+    /// decides that for its replicas.
+    pub fn is_over(&self, at_ms: i64) -> bool {
+        at_ms <= self.ks.now_ms && self.ks.judge != Judge::Keep
+    }
+
     pub fn limits(&self) -> Limits {
         self.ks.limits
     }
@@ -81,7 +87,13 @@ impl<'a> Keys<'a> {
 
     #[inline]
     fn is_expired(&self, entry: &Entry) -> bool {
-        entry.expire().is_some_and(|at| self.ks.now_ms > at)
+        entry.expire().is_some_and(|at| self.ks.now_ms > at) && self.ks.judge != Judge::Keep
+    }
+
+    /// The key is there in a table, and absent for the present command.
+    #[inline]
+    fn is_hidden(&self, entry: &Entry) -> bool {
+        self.ks.judge == Judge::Hide && self.is_expired(entry)
     }
 
     /// Deletes the key if its time is over. After this, a lookup finds only living keys.
@@ -100,7 +112,7 @@ impl<'a> Keys<'a> {
 
     /// Deletes an expired key with its effect and event.
     pub fn expire_now(&mut self, key: &[u8]) {
-        if self.unlink(key) {
+        if self.ks.judge == Judge::Own && self.unlink(key) {
             self.ks.stats.expired += 1;
             let verb = self.ks.verbs.expire;
             self.spread(Class::EXPIRED, "expired", key, verb);
@@ -141,8 +153,12 @@ impl<'a> Keys<'a> {
     pub fn read(&mut self, key: &[u8]) -> Option<&Entry> {
         let hash = self.hash(key);
         self.expire_hashed(hash, key);
+        let hides = self.ks.judge == Judge::Hide;
         let ks = &mut *self.ks;
-        let Some(entry) = ks.dbs[self.index].table.get(hash, key) else {
+        let found = ks.dbs[self.index].table.get(hash, key);
+        let now = ks.now_ms;
+        let Some(entry) = found.filter(|e| !(hides && e.expire().is_some_and(|at| now > at)))
+        else {
             ks.stats.misses += 1;
             ks.effects
                 .notify(Class::KEY_MISS, "keymiss", self.index, key);
@@ -196,7 +212,8 @@ impl<'a> Keys<'a> {
     /// Looks a key up before a write: expires it if due; no hit or miss is counted.
     pub fn look(&mut self, key: &[u8]) -> Option<&Entry> {
         self.expire_if_due(key);
-        self.db().table.get(self.hash(key), key)
+        let found = self.db().table.get(self.hash(key), key);
+        found.filter(|entry| !self.is_hidden(entry))
     }
 
     /// Whether the key exists; expires it if due.
@@ -347,7 +364,7 @@ impl<'a> Keys<'a> {
             return self.insert_entry(hash, entry);
         };
         let before = entry.expire();
-        if before.is_some_and(|at| ks.now_ms > at) {
+        if before.is_some_and(|at| ks.now_ms > at) && ks.judge == Judge::Own {
             // The old value went before the new one came, and that is announced.
             self.expire_now(key);
             return self.set_str(key, value, expire);
@@ -389,7 +406,7 @@ impl<'a> Keys<'a> {
             self.insert_entry(hash, entry);
             return Ok(n);
         };
-        if entry.expire().is_some_and(|at| ks.now_ms > at) {
+        if entry.expire().is_some_and(|at| ks.now_ms > at) && ks.judge == Judge::Own {
             self.expire_now(key);
             return self.update_int(key, f);
         }

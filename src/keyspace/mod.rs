@@ -65,6 +65,18 @@ impl Default for Verbs {
     }
 }
 
+/// Who decides that the time of a key is over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Judge {
+    /// This server: what is over is deleted where it is met.
+    #[default]
+    Own,
+    /// A master: what is over is absent, and stays until the master says that it is gone.
+    Hide,
+    /// The command comes from the master: what is over is there.
+    Keep,
+}
+
 /// All databases and what belongs to them.
 pub struct Keyspace {
     pub dbs: Vec<Db>,
@@ -80,6 +92,8 @@ pub struct Keyspace {
     pub rng: Rng,
     /// Expired keys are deleted (off with `DEBUG SET-ACTIVE-EXPIRE 0`, which leaves lazy expiry).
     pub active_expire: bool,
+    /// How the present command sees keys whose time is over.
+    pub judge: Judge,
     /// Verbs by which the log tells of keys that expired and keys that were evicted
     /// (`lazyfree-lazy-expire`, `lazyfree-lazy-eviction`): `DEL` or `UNLINK`.
     pub verbs: Verbs,
@@ -103,6 +117,7 @@ impl Keyspace {
             reaper: Reaper::start(),
             rng,
             active_expire: true,
+            judge: Judge::Own,
             verbs: Verbs::default(),
             expire_from: 0,
             scratch: Vec::new(),

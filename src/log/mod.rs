@@ -39,6 +39,8 @@ pub struct CommandLog {
     unit: usize,
     /// Where that unit begins, behind the SELECT that may stand before it.
     unit_start: usize,
+    /// There were effects while nobody read.
+    gap: bool,
     /// What commands do is not appended: the log is that of a master, and comes from there.
     pub mute: bool,
 }
@@ -87,6 +89,17 @@ impl CommandLog {
         self.file || self.replicas
     }
 
+    /// Effects were lost since the last call because nobody read: the offset does not tell where
+    /// the data stands.
+    pub fn has_gap(&self) -> bool {
+        self.gap
+    }
+
+    /// A new history begins, in which nothing is missing.
+    pub fn close_gap(&mut self) {
+        self.gap = false;
+    }
+
     /// Replicas read the log.
     pub fn has_replicas(&self) -> bool {
         self.replicas
@@ -106,8 +119,13 @@ impl CommandLog {
     /// Appends one effect to the present unit.
     #[inline]
     pub fn append<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
-        if self.is_read() && !self.mute {
+        if self.mute {
+            return;
+        }
+        if self.is_read() {
             self.write(Some(db), args, true);
+        } else {
+            self.gap = true;
         }
     }
 

@@ -79,7 +79,7 @@ fn set_deadline(ctx: &mut Ctx<'_>, unit: Unit, base_ms: i64) -> Outcome {
     let at = deadline(text, unit, base_ms, ctx.command.spec.name)?;
     let before = ctx.db.look(key).map(|entry| entry.expire());
     let done = before.is_some_and(|before| condition.allows(before, at));
-    if done && at <= ctx.now_ms() {
+    if done && ctx.db.is_over(at) {
         ctx.db.unlink(key);
         ctx.db.effect(Class::GENERIC, "del", key, 1);
         let verb = ctx.db.ks.verbs.expire;

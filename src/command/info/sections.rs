@@ -6,8 +6,8 @@ use super::{Lines, Source};
 use crate::base::sys::{self, Usage};
 use crate::cli::{FERRITE_VERSION, REDIS_VERSION};
 use crate::config::enums::Supervised;
-
-const NO_REPLICATION_ID: &str = "0000000000000000000000000000000000000000";
+use crate::replication::follow::LinkState;
+use crate::replication::master::ReplicaState;
 
 pub fn server(lines: &mut Lines<'_>, source: &Source<'_>) {
     let core = source.core;
@@ -146,16 +146,76 @@ pub fn persistence(lines: &mut Lines<'_>, source: &Source<'_>) {
 
 pub fn replication(lines: &mut Lines<'_>, source: &Source<'_>) {
     let core = source.core;
-    lines.field("role", "master");
-    lines.field("connected_slaves", 0);
-    lines.field("master_failover_state", "no-failover");
-    lines.field("master_replid", &core.repl_id);
-    lines.field("master_replid2", NO_REPLICATION_ID);
-    lines.field("master_repl_offset", source.ks.log.offset());
-    lines.field("second_repl_offset", -1);
-    lines.field("repl_backlog_active", 0);
+    let repl = &core.repl;
+    let now_ms = core.now_ms();
+    let offset = source.ks.log.offset();
+    lines.field("role", if repl.is_replica() { "slave" } else { "master" });
+    if let Some(following) = &repl.following {
+        let up = following.is_up();
+        lines.field("master_host", &following.host);
+        lines.field("master_port", following.port);
+        lines.field("master_link_status", if up { "up" } else { "down" });
+        let quiet_s = (now_ms - following.io_ms) / 1000;
+        lines.field("master_last_io_seconds_ago", if up { quiet_s } else { -1 });
+        let syncing = following.state == LinkState::Sync;
+        lines.field("master_sync_in_progress", u8::from(syncing));
+        lines.field("slave_read_repl_offset", offset);
+        lines.field("slave_repl_offset", offset);
+        if syncing && let Some(handle) = &following.handle {
+            let read = handle.shared.progress.bytes.load(Ordering::Relaxed);
+            lines.field("master_sync_total_bytes", -1);
+            lines.field("master_sync_read_bytes", read);
+            lines.field("master_sync_left_bytes", -1);
+            lines.field("master_sync_perc", "0.00");
+            lines.field("master_sync_last_io_seconds_ago", quiet_s);
+        }
+        if !up {
+            let down_s = (now_ms - following.down_since_ms) / 1000;
+            lines.field("master_link_down_since_seconds", down_s);
+        }
+        lines.field("master_refused_reason", &repl.refused);
+        lines.field("slave_priority", core.config.replica_priority);
+        lines.field("slave_read_only", u8::from(core.config.replica_read_only));
+        lines.field("replica_announced", u8::from(core.config.replica_announced));
+    }
+    lines.field("connected_slaves", repl.replicas.len());
+    if core.config.min_replicas_to_write > 0 && core.config.min_replicas_max_lag > 0 {
+        let good = repl.good_replicas(now_ms, core.config.min_replicas_max_lag);
+        lines.field("min_slaves_good_slaves", good);
+    }
+    for (number, replica) in repl.replicas.values().enumerate() {
+        let (ip, port) = replica.address();
+        let lag = match replica.state {
+            ReplicaState::Online => (now_ms - replica.ack_ms) / 1000,
+            _ => 0,
+        };
+        lines.field(
+            &format!("slave{number}"),
+            format!(
+                "ip={ip},port={port},state={},offset={},lag={lag}",
+                replica.state.name(),
+                replica.ack
+            ),
+        );
+    }
+    let failover = match &repl.failover {
+        None => "no-failover",
+        Some(failover) if failover.in_progress => "failover-in-progress",
+        Some(_) => "waiting-for-sync",
+    };
+    lines.field("master_failover_state", failover);
+    lines.field("master_replid", &repl.history.id);
+    lines.field("master_replid2", &repl.history.id2);
+    lines.field("master_repl_offset", offset);
+    lines.field("second_repl_offset", repl.history.second_offset);
+    let backlog = repl.backlog.as_ref();
+    lines.field("repl_backlog_active", u8::from(backlog.is_some()));
     lines.field("repl_backlog_size", core.config.repl_backlog_size);
-    lines.zeros(&["repl_backlog_first_byte_offset", "repl_backlog_histlen"]);
+    lines.field(
+        "repl_backlog_first_byte_offset",
+        backlog.map_or(0, |b| b.first() + 1),
+    );
+    lines.field("repl_backlog_histlen", backlog.map_or(0, |b| b.len()));
 }
 
 pub fn cpu(lines: &mut Lines<'_>, _: &Source<'_>) {

@@ -274,7 +274,7 @@ pub(super) fn apply_expiration(
     log: bool,
 ) {
     match deadline {
-        Some(at) if expiration.is_absolute() && at <= db.now_ms() => {
+        Some(at) if expiration.is_absolute() && db.is_over(at) => {
             db.unlink(key);
             db.effect(Class::GENERIC, "del", key, 1);
             if log {

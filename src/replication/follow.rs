@@ -1,0 +1,543 @@
+//! The replica's side on the actor's thread: which master is followed, what comes from it, and the
+//! way back to being a master.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::handshake::{Identity, MasterFacts};
+use super::history::History;
+use super::link::{self, Handle, Report, Target};
+use crate::command::args::Args;
+use crate::dispatch::client::{Client, ClientFlags};
+use crate::dispatch::core::random_hex;
+use crate::dispatch::run::Runner;
+use crate::dispatch::server::Server;
+use crate::keyspace::Judge;
+use crate::log::Consumer;
+use crate::net::conn::Conn;
+use crate::rdb::load::{LoadOptions, Loaded};
+use crate::replication::backlog::Backlog;
+use crate::resp::reply::Reply;
+use crate::resp::request::{Batch, Parser, Rules};
+
+/// Where the link stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// There is no connection.
+    Connect,
+    /// The handshake goes on.
+    Connecting,
+    /// All data is being received.
+    Sync,
+    /// The stream comes.
+    Connected,
+}
+
+impl LinkState {
+    /// As ROLE names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            LinkState::Connect => "connect",
+            LinkState::Connecting => "connecting",
+            LinkState::Sync => "sync",
+            LinkState::Connected => "connected",
+        }
+    }
+}
+
+/// The master that is followed.
+pub struct Following {
+    pub host: String,
+    pub port: u16,
+    pub state: LinkState,
+    pub generation: u64,
+    /// None until the link's threads run.
+    pub handle: Option<Handle>,
+    /// Runs the master's commands; it is not in the list of clients.
+    pub client: Option<Box<Client>>,
+    /// Monotonic ms of the last byte, and since when the link is down.
+    pub io_ms: i64,
+    pub down_since_ms: i64,
+    /// The master asked how far this replica is.
+    asked: bool,
+    /// The data may be replaced by whatever the master has.
+    pub accept_loss: bool,
+    /// The next PSYNC takes the mastership over.
+    pub failover: bool,
+}
+
+/// A FAILOVER that is under way.
+#[derive(Clone, Debug)]
+pub struct Failover {
+    /// The replica that is to become the master; none chosen yet.
+    pub target: Option<(String, u16)>,
+    /// Monotonic ms at which it is given up, or forced.
+    pub deadline_ms: Option<i64>,
+    pub force: bool,
+    /// The stream stands still and the target is asked to take over.
+    pub in_progress: bool,
+}
+
+impl Following {
+    /// The stream comes.
+    pub fn is_up(&self) -> bool {
+        self.state == LinkState::Connected
+    }
+}
+
+/// Takes a report of a link's threads; those of a link that was given up are dropped.
+fn take(server: &mut Server, generation: u64, report: Report) {
+    let current = server.core.repl.following.as_ref();
+    if current.is_some_and(|following| following.generation == generation) {
+        server.runner().take_report(report);
+    }
+}
+
+fn master_client(now_ms: i64, host: &str, port: u16) -> Box<Client> {
+    let conn = Conn::new(0, format!("{host}:{port}"), String::new(), false, -1, true);
+    let flags = ClientFlags::MASTER | ClientFlags::AUTHENTICATED;
+    Box::new(Client::new(Arc::new(conn), now_ms, flags))
+}
+
+impl Runner<'_> {
+    /// Follows a master from now on.
+    ///
+    /// # Errors
+    /// If its link cannot be started.
+    pub fn follow(
+        &mut self,
+        host: &str,
+        port: u16,
+        accept_loss: bool,
+        failover: bool,
+    ) -> Result<(), String> {
+        let former = self.core.repl.following.take();
+        let generation = former.as_ref().map_or(0, |f| f.generation) + self.core.now_us as u64 + 1;
+        match former {
+            Some(former) => {
+                if let Some(handle) = former.handle {
+                    handle.stop();
+                }
+            }
+            // What its replicas have may not be what the new master has.
+            None => self.become_replica(),
+        }
+        self.drop_replicas();
+        let now_ms = self.core.now_ms();
+        let target = Target {
+            host: host.into(),
+            port,
+            generation,
+            timeout: Duration::from_secs(u64::from(self.core.config.repl_timeout)),
+            nodelay: !self.core.config.repl_disable_tcp_nodelay,
+        };
+        let handle = match &self.core.mailbox {
+            Some(mailbox) => Some(
+                link::start(target, mailbox.clone(), take)
+                    .map_err(|e| format!("ERR Can't start the link to the master: {e}"))?,
+            ),
+            None => None,
+        };
+        self.core.repl.refused.clear();
+        self.core.repl.following = Some(Following {
+            host: host.into(),
+            port,
+            state: LinkState::Connect,
+            generation,
+            handle,
+            client: Some(master_client(now_ms, host, port)),
+            io_ms: now_ms,
+            down_since_ms: now_ms,
+            asked: false,
+            accept_loss,
+            failover,
+        });
+        self.core
+            .config
+            .set_replicaof(Some((host.to_string(), port)));
+        tracing::info!("Connecting to MASTER {host}:{port}");
+        Ok(())
+    }
+
+    /// From now on the log is the master's, and so is the word on what has expired.
+    fn become_replica(&mut self) {
+        self.keep_backlog();
+        self.ks.log.mute = true;
+        self.ks.active_expire = false;
+        self.core.unblock_all(
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        );
+    }
+
+    /// Follows nobody any more; the history branches here.
+    pub fn become_master(&mut self) {
+        let Some(former) = self.core.repl.following.take() else {
+            return;
+        };
+        if let Some(handle) = former.handle {
+            handle.stop();
+        }
+        self.branch_history(random_hex());
+        self.ks.log.mute = false;
+        self.ks.log.select_again();
+        self.ks.active_expire = true;
+        self.ks.judge = Judge::Own;
+        self.core.repl.refused.clear();
+        self.core.repl.pinged_ms = self.core.now_ms();
+        self.core.config.set_replicaof(None);
+        tracing::warn!(
+            "Setting secondary replication ID to {}, valid up to offset: {}. New replication ID is {}",
+            self.core.repl.history.id2,
+            self.core.repl.history.second_offset,
+            self.core.repl.history.id
+        );
+        // They come back at once, and learn the new id.
+        self.drop_replicas();
+        self.core.unblock_all(
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+        );
+    }
+
+    fn branch_history(&mut self, id: String) {
+        let offset = self.ks.log.offset();
+        self.core.repl.history.branch(offset, id);
+    }
+
+    fn take_report(&mut self, report: Report) {
+        let now_ms = self.core.now_ms();
+        let Some(following) = &mut self.core.repl.following else {
+            return;
+        };
+        following.io_ms = now_ms;
+        match report {
+            Report::Begin(answer) => {
+                let begin = (self.identity(), self.load_options());
+                // A link that does not wait any more has been stopped.
+                let _ = answer.send(begin);
+            }
+            Report::Connected => following.state = LinkState::Connecting,
+            Report::Receiving => {
+                following.state = LinkState::Sync;
+                tracing::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master");
+            }
+            Report::Loaded(loaded, id, offset, facts, answer) => {
+                let taken = self.install(*loaded, id, offset, &facts);
+                // As above.
+                let _ = answer.send(taken);
+            }
+            Report::Continued(id, answer) => {
+                self.continue_stream(id);
+                // As above.
+                let _ = answer.send(true);
+            }
+            Report::Units(bytes) => self.apply(&bytes),
+            Report::Alive => {}
+            Report::Down(reason) => self.link_down(&reason),
+        }
+    }
+
+    fn link_down(&mut self, reason: &str) {
+        let now_ms = self.core.now_ms();
+        if let Some(following) = &mut self.core.repl.following {
+            if following.is_up() {
+                following.down_since_ms = now_ms;
+                tracing::warn!("Connection with master lost.");
+            }
+            following.state = LinkState::Connect;
+            let was_failover = following.failover;
+            // What came of a transaction that was cut is forgotten; it comes again.
+            following.client = Some(master_client(now_ms, &following.host, following.port));
+            tracing::warn!("Link to master: {reason}");
+            if was_failover {
+                self.abort_failover("the target did not take over");
+            }
+        }
+    }
+
+    fn identity(&self) -> Identity {
+        let config = &self.core.config;
+        let repl = &self.core.repl;
+        let port = match config.replica_announce_port {
+            0 => config.port,
+            port => port,
+        };
+        Identity {
+            user: config.masteruser.clone().into(),
+            password: config.masterauth.clone().into(),
+            port,
+            ip: config.replica_announce_ip.clone(),
+            // Without a backlog there were changes that no stream has.
+            at: (repl.backlog.is_some() && !self.ks.log.has_gap())
+                .then(|| (repl.history.id.clone(), self.ks.log.offset())),
+            failover: repl.following.as_ref().is_some_and(|f| f.failover),
+        }
+    }
+
+    fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            databases: self.ks.dbs.len(),
+            limits: self.ks.limits,
+            access: self.ks.access,
+            now_ms: self.ks.now_ms,
+            drop_expired: false,
+            checksum: self.core.config.rdbchecksum,
+        }
+    }
+
+    /// Why the data of this master may not replace ours, if so: it is of another history, and
+    /// empty, or younger than ours.
+    fn reason_to_refuse(
+        &self,
+        loaded: &Loaded,
+        offset: u64,
+        facts: &MasterFacts,
+    ) -> Option<String> {
+        let accept = self.core.config.replica_accept_data_loss
+            || self
+                .core
+                .repl
+                .following
+                .as_ref()
+                .is_some_and(|f| f.accept_loss);
+        if accept || self.ks.is_empty() || facts.is_related(&self.core.repl.history) {
+            return None;
+        }
+        let keys: usize = loaded.dbs.iter().map(|db| db.table.len()).sum();
+        let ours = (self.ks.len(), self.ks.log.offset());
+        let why = if keys == 0 {
+            "it is empty".to_string()
+        } else if offset < ours.1 {
+            format!("it is younger (offset {offset}, ours {})", ours.1)
+        } else {
+            return None;
+        };
+        Some(format!(
+            "the master's data does not come from our history and {why}; our {} keys stay. REPLICAOF host port ACCEPT-DATA-LOSS, or replica-accept-data-loss yes, takes its data all the same",
+            ours.0
+        ))
+    }
+
+    /// Puts the master's data in the place of ours. False if that was refused.
+    fn install(&mut self, loaded: Loaded, id: String, offset: u64, facts: &MasterFacts) -> bool {
+        if let Some(reason) = self.reason_to_refuse(&loaded, offset, facts) {
+            tracing::warn!("Full synchronization refused: {reason}");
+            self.core.repl.refused = reason;
+            return false;
+        }
+        self.core.repl.refused.clear();
+        self.drop_replicas();
+        let keys = loaded.stats.loaded;
+        self.replace_data(loaded);
+        // The stream begins anew for whoever reads it.
+        self.ks.log.detach(Consumer::Replicas);
+        self.ks.log.set_offset(offset);
+        self.ks.log.attach(Consumer::Replicas);
+        let repl = &mut self.core.repl;
+        repl.history = History::of(id);
+        repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
+        self.link_up(offset);
+        tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: 0.");
+        tracing::info!("MASTER <-> REPLICA sync: Finished with success");
+        true
+    }
+
+    /// Whole databases take the place of the present ones, whose memory another thread frees.
+    pub fn replace_data(&mut self, loaded: Loaded) {
+        let old = std::mem::replace(&mut self.ks.dbs, loaded.dbs);
+        self.ks.reaper.free_databases(old);
+        self.ks.effects.watching = self.core.is_watching();
+        for index in 0..self.ks.dbs.len() {
+            self.ks.effects.change_whole(index);
+        }
+        self.core.replace_functions(loaded.functions);
+        self.tell(None);
+    }
+
+    fn continue_stream(&mut self, id: Option<String>) {
+        if let Some(id) = id.filter(|id| *id != self.core.repl.history.id) {
+            tracing::warn!("Master replication ID changed to {id}");
+            self.branch_history(id);
+            // Ours have to learn it too.
+            self.drop_replicas();
+        }
+        let offset = self.ks.log.offset();
+        self.link_up(offset);
+        tracing::info!("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.");
+    }
+
+    fn link_up(&mut self, offset: u64) {
+        let now_ms = self.core.now_ms();
+        if self.core.repl.failover.take().is_some() {
+            self.core.pause = None;
+        }
+        if let Some(following) = &mut self.core.repl.following {
+            following.state = LinkState::Connected;
+            following.failover = false;
+            following.accept_loss = false;
+            let client = master_client(now_ms, &following.host, following.port);
+            following.client = Some(client);
+            if let Some(handle) = &following.handle {
+                handle.shared.applied.store(offset, Ordering::Release);
+            }
+        }
+    }
+
+    /// Runs units of the master's stream.
+    fn apply(&mut self, bytes: &[u8]) {
+        let Some(following) = &mut self.core.repl.following else {
+            return;
+        };
+        let Some(mut client) = following.client.take() else {
+            return;
+        };
+        let result = self.apply_units(&mut client, bytes);
+        let offset = self.ks.log.offset();
+        let Some(following) = &mut self.core.repl.following else {
+            return;
+        };
+        following.client = Some(client);
+        let asked = std::mem::take(&mut following.asked);
+        if let Some(handle) = &following.handle {
+            handle.applied(bytes.len(), offset);
+            if asked {
+                handle.ack_now();
+            }
+            if result.is_err() {
+                handle.cut();
+            }
+        }
+        if let Err(reason) = result {
+            tracing::error!(
+                "A command of the master failed here, so that the data is not the same any more; it will be copied anew: {reason}"
+            );
+            // Nothing to go on from.
+            self.core.repl.history = History::new();
+        }
+    }
+
+    fn apply_units(&mut self, client: &mut Client, bytes: &[u8]) -> Result<(), String> {
+        let rules = Rules {
+            authenticated: true,
+            max_bulk: i64::from(i32::MAX),
+            max_query: usize::MAX,
+        };
+        let mut parser = Parser::default();
+        let mut batch = Batch {
+            buf: bytes.to_vec(),
+            ..Batch::default()
+        };
+        let (mut from, mut at) = (0, 0);
+        let mut keep = false;
+        loop {
+            parser
+                .parse(&mut batch, &rules)
+                .map_err(|fault| format!("{fault:?}"))?;
+            if batch.is_empty() {
+                break;
+            }
+            for index in 0..batch.commands.len() {
+                let args = batch.args(index);
+                keep |= !is_talk(&args);
+                at += batch.commands[index].wire as usize;
+                self.apply_one(client, args)?;
+                if client.multi.is_none() {
+                    let unit = &bytes[from..at.min(bytes.len())];
+                    self.ks.log.append_unit(unit, Some(client.db), keep);
+                    (from, keep) = (at, false);
+                }
+            }
+            let mut next = Batch::default();
+            parser.carry(&mut batch, &mut next);
+            batch = next;
+        }
+        // Empty lines behind the last command count as well.
+        if from < bytes.len() && client.multi.is_none() {
+            self.ks
+                .log
+                .append_unit(&bytes[from..], Some(client.db), false);
+        }
+        Ok(())
+    }
+
+    fn apply_one(&mut self, client: &mut Client, args: Args<'_>) -> Result<(), String> {
+        let errors = self.core.stats.total_errors;
+        let mut out = Reply::new();
+        self.execute(client, &mut out, args);
+        if self.core.stats.total_errors == errors {
+            return Ok(());
+        }
+        let (chunks, last) = out.take(Vec::new());
+        let reply = chunks.first().map_or(last.as_slice(), |c| c.bytes());
+        let name = String::from_utf8_lossy(args.get(0)).into_owned();
+        let reply = String::from_utf8_lossy(&reply[..reply.len().min(200)]).into_owned();
+        Err(format!("{name}: {}", reply.trim_end()))
+    }
+
+    /// The master wants to know how far this replica is.
+    pub fn master_asks(&mut self) {
+        if let Some(following) = &mut self.core.repl.following {
+            following.asked = true;
+        }
+    }
+}
+
+/// Commands that a master sends and that change nothing.
+fn is_talk(args: &Args<'_>) -> bool {
+    let name = args.get(0);
+    let talk: [&[u8]; 4] = [b"PING", b"REPLCONF", b"PUBLISH", b"SPUBLISH"];
+    talk.iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
+impl Runner<'_> {
+    /// Writes wait while the mastership changes hands.
+    pub fn pause_for_failover(&mut self) {
+        self.core.pause = Some(crate::dispatch::core::Pause {
+            until_ms: i64::MAX / 2000,
+            writes_only: true,
+        });
+    }
+
+    /// Ends a FAILOVER that has not come to its end.
+    pub fn abort_failover(&mut self, reason: &str) {
+        let Some(failover) = self.core.repl.failover.take() else {
+            return;
+        };
+        tracing::warn!("Aborting failover: {reason}");
+        self.core.pause = None;
+        if failover.in_progress {
+            self.become_master();
+        }
+    }
+
+    /// Hands the mastership over if the chosen replica has everything, or the time for that is over.
+    pub fn failover_step(&mut self) {
+        let now_ms = self.core.now_ms();
+        let Some(failover) = self.core.repl.failover.clone() else {
+            return;
+        };
+        if failover.in_progress {
+            return;
+        }
+        let offset = self.ks.log.offset();
+        let late = failover.deadline_ms.is_some_and(|at| now_ms >= at);
+        if late && !failover.force {
+            return self.abort_failover("timeout exceeded");
+        }
+        let fits = |r: &&super::master::Replica| {
+            let chosen = failover.target.as_ref().is_none_or(|t| r.address() == *t);
+            chosen && (r.ack >= offset || late)
+        };
+        let found = self.core.repl.online().find(fits);
+        let Some((host, port)) = found.map(super::master::Replica::address) else {
+            return;
+        };
+        tracing::warn!("Failover target {host}:{port} is synced, failing over.");
+        if let Some(failover) = &mut self.core.repl.failover {
+            failover.in_progress = true;
+        }
+        if let Err(reason) = self.follow(&host, port, false, true) {
+            self.abort_failover(&reason);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Replication: a master that streams its log to replicas, a replica that follows a master.
+//!
+//! [`history`], [`handshake`], [`stream`] and [`backlog`] decide and know no sockets; a simulator
+//! drives them in tests. [`master`] attaches replicas to the server and feeds them, [`sync`]
+//! sends whole data sets, [`link`] is the replica's connection on threads of its own, [`follow`]
+//! does what comes over it on the actor's thread.
+
+pub mod backlog;
+pub mod follow;
+pub mod handshake;
+pub mod history;
+pub mod link;
+pub mod master;
+pub mod stream;
+pub mod sync;
+
+use std::collections::BTreeMap;
+
+use backlog::Backlog;
+use follow::Following;
+use history::History;
+use master::{Replica, ReplicaState};
+use sync::SyncJob;
+
+/// Everything that the server knows of replication.
+#[derive(Default)]
+pub struct Replication {
+    pub history: History,
+    /// The end of the stream; there is one while somebody reads it, and for a while after that.
+    pub backlog: Option<Backlog>,
+    /// Replicas by the id of their client.
+    pub replicas: BTreeMap<u64, Replica>,
+    /// What a client told with REPLCONF before it asked to follow.
+    pub introduced: BTreeMap<u64, master::Introduction>,
+    /// The transfer that is under way.
+    pub job: Option<SyncJob>,
+    /// The master that this server follows.
+    pub following: Option<Following>,
+    /// Why the last master was refused; empty if it was not.
+    pub refused: String,
+    /// Monotonic ms since when there is no replica.
+    pub alone_since_ms: Option<i64>,
+    /// Monotonic ms of the last PING to replicas.
+    pub pinged_ms: i64,
+    /// Replicas are to be asked how far they are at the end of this turn.
+    pub ask_replicas: bool,
+    /// Clients in WAIT.
+    pub waiting: Vec<master::Waiter>,
+    pub stats: SyncStats,
+    /// The FAILOVER that is under way.
+    pub failover: Option<follow::Failover>,
+}
+
+/// Counters that INFO shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SyncStats {
+    pub full: u64,
+    pub partial_ok: u64,
+    pub partial_err: u64,
+}
+
+impl Replication {
+    /// This server follows a master.
+    #[inline]
+    pub fn is_replica(&self) -> bool {
+        self.following.is_some()
+    }
+
+    /// A client has gone.
+    pub fn forget(&mut self, id: u64) {
+        self.introduced.remove(&id);
+        self.waiting.retain(|waiter| waiter.id != id);
+        if let Some(replica) = self.replicas.remove(&id) {
+            let (ip, port) = replica.address();
+            tracing::warn!("Connection with replica {ip}:{port} lost.");
+        }
+    }
+
+    /// Replicas that are up to date but for what is on its way.
+    pub fn online(&self) -> impl Iterator<Item = &Replica> {
+        self.replicas
+            .values()
+            .filter(|r| r.state == ReplicaState::Online)
+    }
+
+    /// Replicas that have confirmed `offset`.
+    pub fn confirmed(&self, offset: u64) -> usize {
+        self.online().filter(|r| r.ack >= offset).count()
+    }
+
+    /// Online replicas heard of within `min-replicas-max-lag` seconds.
+    pub fn good_replicas(&self, now_ms: i64, max_lag_s: u32) -> usize {
+        let lag = i64::from(max_lag_s) * 1000;
+        self.online()
+            .filter(|r| max_lag_s == 0 || (now_ms - r.ack_ms) / 1000 * 1000 <= lag)
+            .count()
+    }
+}

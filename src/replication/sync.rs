@@ -1,0 +1,272 @@
+//! Transfers: the whole data set goes to the replicas that wait for it, from one snapshot, written
+//! by a thread of its own.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::master::ReplicaState;
+use crate::base::mailbox::Sender;
+use crate::dispatch::actor::Message;
+use crate::dispatch::core::random_hex;
+use crate::dispatch::run::Runner;
+use crate::net::conn::{Close, Conn};
+use crate::rdb::snapshot::Snapshot;
+use crate::rdb::write::{Progress, ReplicationState, SaveOptions, save};
+use crate::resp::reply::Chunk;
+
+/// Bytes that wait for the slowest replica before the writer waits.
+const AHEAD: usize = 4 << 20;
+/// How often it looks whether it may go on.
+const NAP: Duration = Duration::from_millis(1);
+/// Bytes read from a file at a time.
+const PIECE: usize = 256 * 1024;
+
+/// How the data is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A mark of 40 characters before it and behind it: it is sent while it is made.
+    Marked,
+    /// Its length before it: it is made first.
+    Sized,
+}
+
+/// The transfer that is under way.
+pub struct SyncJob {
+    pub replicas: Vec<u64>,
+    pub progress: Arc<Progress>,
+}
+
+/// Writes the same to several connections, at the pace of the slowest.
+struct Fanout {
+    conns: Vec<Arc<Conn>>,
+    timeout: Duration,
+}
+
+impl Fanout {
+    fn wait(&mut self) -> io::Result<()> {
+        let begin = Instant::now();
+        loop {
+            self.conns
+                .retain(|conn| conn.with(|outbox| !outbox.gone && outbox.close == Close::No));
+            if self.conns.is_empty() {
+                return Err(io::Error::other("no replica is left"));
+            }
+            let full = |conn: &Arc<Conn>| conn.pending_out.load(Ordering::Relaxed) > AHEAD;
+            if !self.conns.iter().any(full) {
+                return Ok(());
+            }
+            if begin.elapsed() > self.timeout {
+                self.conns
+                    .iter()
+                    .filter(|c| full(c))
+                    .for_each(|c| c.close(Close::Now));
+            }
+            std::thread::sleep(NAP);
+        }
+    }
+}
+
+impl Write for Fanout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wait()?;
+        let shared = Arc::new(bytes.to_vec());
+        for conn in &self.conns {
+            conn.pending_out.fetch_add(bytes.len(), Ordering::Relaxed);
+            conn.deliver(|outbox| outbox.chunks.push_back(Chunk::Shared(shared.clone())));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the thread needs.
+struct Transfer {
+    snapshot: Arc<Snapshot>,
+    out: Fanout,
+    format: Format,
+    options: SaveOptions,
+    progress: Arc<Progress>,
+    file: PathBuf,
+}
+
+impl Transfer {
+    fn run(mut self) -> io::Result<()> {
+        match self.format {
+            Format::Marked => {
+                let mark = random_hex();
+                self.out.write_all(format!("$EOF:{mark}\r\n").as_bytes())?;
+                save(self.snapshot, &mut self.out, &self.options, &self.progress)?;
+                self.out.write_all(mark.as_bytes())
+            }
+            Format::Sized => {
+                let result = self.through_file();
+                // It may not have come to be.
+                let _ = std::fs::remove_file(&self.file);
+                result
+            }
+        }
+    }
+
+    fn through_file(&mut self) -> io::Result<()> {
+        let mut file = std::fs::File::create(&self.file)?;
+        let snapshot = self.snapshot.clone();
+        save(snapshot, &mut file, &self.options, &self.progress)?;
+        drop(file);
+        let mut file = std::fs::File::open(&self.file)?;
+        let size = file.metadata()?.len();
+        self.out.write_all(format!("${size}\r\n").as_bytes())?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let n = file.read(&mut piece)?;
+            if n == 0 {
+                return Ok(());
+            }
+            self.out.write_all(&piece[..n])?;
+        }
+    }
+}
+
+impl Runner<'_> {
+    /// Begins a transfer if replicas have waited for long enough. To be called between turns, when
+    /// the log has been handed out.
+    pub fn start_transfer_if_due(&mut self) {
+        let now_ms = self.core.now_ms();
+        let repl = &self.core.repl;
+        if repl.job.is_some() || self.core.mailbox.is_none() {
+            return;
+        }
+        let waiting = || {
+            let all = repl.replicas.values();
+            all.filter(|r| r.state == ReplicaState::WaitTransfer)
+        };
+        let Some(first) = waiting().min_by_key(|r| r.since_ms) else {
+            return;
+        };
+        let format = self.format_for(&first.intro);
+        let config = &self.core.config;
+        let delay_ms = i64::from(config.repl_diskless_sync_delay) * 1000;
+        let most = config.repl_diskless_sync_max_replicas as usize;
+        let enough = most > 0 && waiting().count() >= most;
+        let only_data = waiting().all(|r| r.intro.rdb_only);
+        if format == Format::Marked && !enough && now_ms - first.since_ms < delay_ms && !only_data {
+            return;
+        }
+        let functions_only = first.intro.functions_only;
+        let fits = |r: &&super::master::Replica| {
+            self.format_for(&r.intro) == format && r.intro.functions_only == functions_only
+        };
+        let ids: Vec<u64> = waiting().filter(fits).map(|r| r.id).collect();
+        self.start_transfer(ids, format, functions_only);
+    }
+
+    fn start_transfer(&mut self, ids: Vec<u64>, format: Format, functions_only: bool) {
+        let Some(mailbox) = self.core.mailbox.clone() else {
+            return;
+        };
+        self.ks.log.select_again();
+        let offset = self.ks.log.offset();
+        let id = self.core.repl.history.id.clone();
+        let mut conns = Vec::new();
+        for replica in &ids {
+            let Some(replica) = self.core.repl.replicas.get_mut(replica) else {
+                continue;
+            };
+            replica.state = ReplicaState::Transfer;
+            replica.start = offset;
+            if !replica.old_protocol {
+                let line = format!("+FULLRESYNC {id} {offset}\r\n").into_bytes();
+                let conn = &replica.conn;
+                conn.pending_out.fetch_add(line.len(), Ordering::Relaxed);
+                conn.deliver(|outbox| outbox.chunks.push_back(Chunk::Owned(line)));
+            }
+            conns.push(replica.conn.clone());
+        }
+        let mut snapshot = Snapshot::take(&self.ks, self.core.function_sources());
+        if functions_only {
+            snapshot.data.dbs.clear();
+        }
+        let progress = Arc::new(Progress::default());
+        let transfer = Transfer {
+            snapshot: Arc::new(snapshot),
+            out: Fanout {
+                conns,
+                timeout: Duration::from_secs(u64::from(self.core.config.repl_timeout)),
+            },
+            format,
+            options: SaveOptions {
+                compress: self.core.config.rdbcompression,
+                checksum: self.core.config.rdbchecksum,
+                version: 0,
+                aof_base: false,
+                replication: Some(ReplicationState { id, offset, db: 0 }),
+            },
+            progress: progress.clone(),
+            file: PathBuf::from(format!("temp-repl-{}.rdb", std::process::id())),
+        };
+        tracing::info!(
+            "Starting BGSAVE for SYNC with target: {}",
+            match format {
+                Format::Marked => "replicas sockets",
+                Format::Sized => "disk",
+            }
+        );
+        self.core.repl.job = Some(SyncJob {
+            replicas: ids,
+            progress,
+        });
+        spawn(transfer, mailbox, format);
+    }
+
+    fn end_transfer(&mut self, format: Format, result: io::Result<()>) {
+        let Some(job) = self.core.repl.job.take() else {
+            return;
+        };
+        match &result {
+            Ok(()) => tracing::info!("Streamed replication data of one snapshot to the replicas"),
+            Err(error) => tracing::warn!("SYNC failed: {error}"),
+        }
+        for id in job.replicas {
+            let Some(replica) = self.core.repl.replicas.get_mut(&id) else {
+                continue;
+            };
+            if result.is_err() {
+                self.core.end_client(id);
+            } else if replica.intro.rdb_only {
+                // The data is all it wanted.
+                replica.conn.close(Close::AfterFlush);
+                self.core.repl.replicas.remove(&id);
+            } else {
+                replica.state = ReplicaState::WaitAck;
+                replica.ack_ms = self.core.now_us / 1000;
+                // With a length before it the replica knows the end by itself.
+                if format == Format::Sized {
+                    self.put_online(id);
+                }
+            }
+        }
+    }
+}
+
+fn spawn(transfer: Transfer, mailbox: Sender<Message>, format: Format) {
+    let report = mailbox.clone();
+    let run = move || {
+        let result = transfer.run();
+        report.send(Message::Task(Box::new(move |server| {
+            server.runner().end_transfer(format, result);
+        })));
+    };
+    let spawned = std::thread::Builder::new()
+        .name("ferrite-sync".into())
+        .spawn(run);
+    if let Err(error) = spawned {
+        mailbox.send(Message::Task(Box::new(move |server| {
+            server.runner().end_transfer(format, Err(error));
+        })));
+    }
+}
