@@ -4,6 +4,7 @@
 //! consumers and pending entries in trees of the same kind. A clone shares all of it, and a write afterwards copies the
 //! node that it touches and the way there.
 
+mod extent;
 mod group;
 mod id;
 mod node;
@@ -12,10 +13,10 @@ mod range;
 mod tests;
 mod trim;
 
-use std::cmp::Ordering;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+pub use extent::Extent;
 pub use group::{Consumer, Group, GroupItem, Pending};
 pub use id::{StreamId, number};
 pub use node::{BadNode, Entry, Node};
@@ -293,67 +294,27 @@ impl Stream {
         groups.map(|item| item.name.clone()).collect()
     }
 
+    /// Whether a group has this entry pending.
+    pub fn is_pending(&self, id: StreamId) -> bool {
+        self.groups()
+            .any(|(_, group)| group.find_pending(id).is_some())
+    }
+
     /// Whether a group still needs this entry: it was not delivered there, or not acknowledged.
     pub fn is_referenced(&self, id: StreamId) -> bool {
         self.groups()
             .any(|(_, group)| group.last_id < id || group.find_pending(id).is_some())
     }
 
-    // Counts of groups
-
-    /// Whether an entry from `start` on may have been deleted out of the middle.
-    fn has_gap_from(&self, start: StreamId) -> bool {
-        !self.has_no_entries()
-            && !self.max_deleted_id.is_zero()
-            && self.max_deleted_id >= self.first_id()
-            && self.max_deleted_id >= start
-    }
-
-    /// How many entries of the stream's whole life are not behind `id`; `None` if that cannot be told.
-    pub fn entries_until(&self, id: StreamId) -> Option<u64> {
-        if self.entries_added == 0 {
-            return Some(0);
+    /// What counts of groups are made from.
+    pub fn extent(&self) -> Extent {
+        Extent {
+            len: self.len,
+            first_id: self.first_id(),
+            last_id: self.last_id,
+            max_deleted_id: self.max_deleted_id,
+            entries_added: self.entries_added,
         }
-        if self.has_no_entries() && id <= self.last_id {
-            return Some(self.entries_added);
-        }
-        match id.cmp(&self.last_id) {
-            Ordering::Equal => return Some(self.entries_added),
-            // An identifier of the future.
-            Ordering::Greater => return None,
-            Ordering::Less => {}
-        }
-        let first = self.first_id();
-        let gone = self.entries_added.checked_sub(self.len)?;
-        if self.max_deleted_id.is_zero() || self.max_deleted_id < first {
-            match id.cmp(&first) {
-                Ordering::Less => return Some(gone),
-                Ordering::Equal => return Some(gone + 1),
-                Ordering::Greater => {}
-            }
-        }
-        None
-    }
-
-    /// How many entries a group has not been given yet; `None` if that cannot be told. Negative if the group was told
-    /// that it has read more than there ever was.
-    pub fn lag(&self, group: &Group) -> Option<i64> {
-        let read = match group.entries_read {
-            _ if self.entries_added == 0 => return Some(0),
-            Some(read) if !self.has_gap_from(group.last_id) => read,
-            _ => self.entries_until(group.last_id)?,
-        };
-        Some(self.entries_added.wrapping_sub(read) as i64)
-    }
-
-    /// Moves a group on to `id`, which was just delivered, and counts it where that can be done.
-    pub fn advance(&self, group: &mut Group, id: StreamId) {
-        group.entries_read = match group.entries_read {
-            Some(read) if !self.has_gap_from(group.last_id) => Some(read + 1),
-            read if self.entries_added == 0 => read,
-            _ => self.entries_until(id),
-        };
-        group.last_id = id;
     }
 
     // Memory

@@ -215,6 +215,11 @@ impl Group {
     /// Makes an entry pending, or takes it over from who has it. The consumer must exist.
     pub fn assign(&mut self, pending: Pending) {
         let id = pending.id;
+        if self.pel.last().is_none_or(|last| last.id < id) {
+            self.pel.push_back(pending);
+            self.change_consumer(pending.consumer, |consumer| consumer.pel.push_back(id));
+            return;
+        }
         let before = self.pel.modify(
             |other| other.cmp(&id),
             |item| std::mem::replace(item, pending).consumer,
@@ -223,7 +228,6 @@ impl Group {
             Some(number) if number == pending.consumer => return,
             Some(number) => self.forget(number, id),
             // There is no such entry: checked right above.
-            None if self.pel.last().is_none_or(|last| last.id < id) => self.pel.push_back(pending),
             None => {
                 let _ = self.pel.insert(pending, |other| other.cmp(&id));
             }
