@@ -99,10 +99,12 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Outcome {
     let options = Options::read(ctx, false)?;
     let (key, name, text) = (ctx.args.get(2), ctx.args.get(3), ctx.args.get(4));
     let stream = find_group(ctx)?;
-    let (id, read) = (
-        read_id(text, Some(stream))?,
-        options.entries_read(Some(stream)),
-    );
+    let id = match text {
+        b"-" => StreamId::MIN,
+        b"+" => StreamId::MAX,
+        _ => read_id(text, Some(stream))?,
+    };
+    let read = options.entries_read(Some(stream));
     ctx.db.update(key, |stream: &mut StreamMut| {
         stream.change_group(name, |group| {
             group.last_id = id;
