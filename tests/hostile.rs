@@ -11,4 +11,6 @@ mod later;
 mod protocol;
 #[path = "hostile/secrets.rs"]
 mod secrets;
+#[path = "hostile/streams.rs"]
+mod streams;
 mod support;

@@ -28,6 +28,7 @@ pub mod server;
 pub mod set;
 pub mod slowlog;
 pub mod spec;
+pub mod stream;
 pub mod string;
 pub mod syntax;
 pub mod transactions;

@@ -30,6 +30,7 @@ const TABLES: &[&[Spec]] = &[
     super::server::TABLE,
     super::set::TABLE,
     super::slowlog::TABLE,
+    super::stream::TABLE,
     super::string::TABLE,
     super::transactions::TABLE,
     super::zset::TABLE,

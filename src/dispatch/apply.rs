@@ -30,6 +30,8 @@ pub fn apply(config: &crate::config::Settings, ks: &mut crate::keyspace::Keyspac
         zset_value: config.zset_max_listpack_value,
         list_size: i64::from(config.list_max_listpack_size),
         list_compress_depth: config.list_compress_depth,
+        stream_node_bytes: config.stream_node_max_bytes,
+        stream_node_entries: config.stream_node_max_entries,
         hll_sparse_max_bytes: config.hll_sparse_max_bytes,
         string_bytes: config.proto_max_bulk_len,
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bitflags::bitflags;
+use smallvec::SmallVec;
 
 use super::blocked::Blocked;
 use super::held::HeldReply;
@@ -12,6 +13,7 @@ use crate::command::registry::Command;
 use crate::net::conn::{Close, Conn};
 use crate::resp::reply::{Chunk, Reply};
 use crate::resp::request::{Batch, Fault};
+use crate::value::stream::StreamId;
 
 bitflags! {
     /// States of a client.
@@ -89,6 +91,8 @@ pub struct Client {
     pub resp3: bool,
     /// The command at the head of `waiting` waits for something.
     pub blocked: Option<Blocked>,
+    /// Positions with which XREAD goes on when it runs again: `$` is what it was when the wait began.
+    pub resume: SmallVec<[StreamId; 4]>,
     /// µs that the command which runs again has run before.
     pub spent_us: i64,
     /// The transaction that is being queued.
@@ -126,6 +130,7 @@ impl Client {
             waiting: None,
             resp3: false,
             blocked: None,
+            resume: SmallVec::new(),
             spent_us: 0,
             multi: None,
             watching: Vec::new(),

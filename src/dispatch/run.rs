@@ -46,6 +46,8 @@ impl Runner<'_> {
     /// Runs one command and writes its reply.
     pub fn execute(&mut self, client: &mut Client, out: &mut Reply, args: Args<'_>) -> Called {
         let begin = out.mark();
+        // Of a wait that is over.
+        client.resume.clear();
         if client.flags.contains(ClientFlags::REPLY_SKIP_NEXT) {
             client.flags.remove(ClientFlags::REPLY_SKIP_NEXT);
             client.flags.insert(ClientFlags::REPLY_SKIP);

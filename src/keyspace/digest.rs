@@ -12,6 +12,7 @@ use crate::value::entry::Entry;
 use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::set::Set;
+use crate::value::stream::{StreamId, StreamMut};
 use crate::value::zset::Zset;
 use crate::value::{Collection, Type};
 
@@ -47,6 +48,7 @@ fn type_number(value_type: Type) -> u32 {
         Type::Set => 2,
         Type::Zset => 3,
         Type::Hash => 4,
+        Type::Stream => 6,
     }
 }
 
@@ -115,6 +117,19 @@ fn add_value(digest: &mut Digest, entry: &Entry) {
                     one.xor(b"!!hexpire!!");
                 }
                 digest.xor(&one.0);
+            }
+        }
+        Type::Stream => {
+            // Groups are not part of it.
+            for item in StreamMut::view(payload)
+                .into_iter()
+                .flat_map(|stream| stream.range(StreamId::MIN, StreamId::MAX))
+            {
+                digest.mix(format!("{}.{}", item.id.ms, item.id.seq).as_bytes());
+                item.each(|field, value| {
+                    field.with_bytes(|bytes| digest.mix(bytes));
+                    value.with_bytes(|bytes| digest.mix(bytes));
+                });
             }
         }
     }

@@ -603,6 +603,12 @@ impl<'a> Keys<'a> {
         effects.touch(self.index, key);
     }
 
+    /// Counts a change that only those see who look at the state of a stream's groups: nobody who watches the key is told.
+    #[inline]
+    pub fn counted(&mut self, changes: usize) {
+        self.ks.effects.present.dirty += changes as u64;
+    }
+
     /// Logs this instead of the command as it was sent; may be called several times. Used where
     /// the request is not the effect: relative times, random choices, deletes by expiry.
     pub fn log(&mut self, effect: &[&[u8]]) {

@@ -148,6 +148,7 @@ fn is_large(entry: &Entry) -> bool {
             ObjRef::Set(set) => set.len() > MIN_ELEMENTS,
             ObjRef::Hash(hash) => hash.len() > MIN_ELEMENTS,
             ObjRef::Zset(zset) => zset.len() > MIN_ELEMENTS,
+            ObjRef::Stream(stream) => stream.free_effort() > MIN_ELEMENTS as u64,
         },
         Payload::Big(big) => big.bytes().len() >= MIN_BYTES,
         _ => false,

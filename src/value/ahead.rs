@@ -21,7 +21,7 @@ impl<'a> Ahead<'a> {
     pub fn of(obj: ObjRef<'a>, arg: impl Fn(usize) -> Option<&'a [u8]>) -> Option<Ahead<'a>> {
         let seed = Seed::process();
         match obj {
-            ObjRef::List(_) => None,
+            ObjRef::List(_) | ObjRef::Stream(_) => None,
             ObjRef::Hash(hash) if hash.len() >= MIN_ELEMENTS => {
                 Some(Ahead::Entries(hash.fields(), seed.hash_bytes(arg(2)?)))
             }

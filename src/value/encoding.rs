@@ -20,6 +20,7 @@ pub fn encoding(payload: Payload<'_>) -> &'static str {
         Type::Set => Set::view(payload).map_or("hashtable", |set| set.encoding()),
         Type::Hash => Hash::view(payload).map_or("hashtable", |hash| hash.encoding()),
         Type::Zset => Zset::view(payload).map_or("skiplist", |zset| zset.encoding()),
+        Type::Stream => "stream",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Values: what a key can hold, without knowledge of clients, replies or sockets.
 //!
-//! Every collection has a small form (packed bytes that lie inside the key's [`entry::Entry`])
-//! and a large form behind one pointer. Both are reached through the same type: [`list::List`],
+//! Every collection but a stream has a small form (packed bytes that lie inside the key's
+//! [`entry::Entry`]) and a large form behind one pointer. Both are reached through the same type: [`list::List`],
 //! [`set::Set`], [`hash::Hash`], [`zset::Zset`] own a value while it is changed; their `…Ref`
 //! twins borrow it for reading. Clones of large forms share structure, so that a snapshot costs
 //! the same for one element and for a million.
@@ -18,6 +18,7 @@ pub mod list;
 pub mod member;
 pub mod packed;
 pub mod set;
+pub mod stream;
 pub mod tree;
 pub mod usage;
 pub mod zset;
@@ -34,6 +35,7 @@ pub enum Type {
     Set,
     Zset,
     Hash,
+    Stream,
 }
 
 impl Type {
@@ -44,6 +46,7 @@ impl Type {
             Type::Set => "set",
             Type::Zset => "zset",
             Type::Hash => "hash",
+            Type::Stream => "stream",
         }
     }
 }
@@ -68,6 +71,7 @@ pub enum Obj {
     Set(Arc<set::SetTable>),
     Hash(Arc<hash::HashTable>),
     Zset(Arc<zset::ZsetTree>),
+    Stream(Arc<stream::Stream>),
 }
 
 /// How a collection goes back into its entry.
@@ -115,6 +119,7 @@ impl Payload<'_> {
                 ObjRef::Set(_) => Type::Set,
                 ObjRef::Hash(_) => Type::Hash,
                 ObjRef::Zset(_) => Type::Zset,
+                ObjRef::Stream(_) => Type::Stream,
             },
         }
     }
@@ -137,6 +142,9 @@ pub struct Limits {
     pub list_size: i64,
     /// `list-compress-depth`: chunks at both ends that stay plain; 0: no compression.
     pub list_compress_depth: usize,
+    /// `stream-node-max-bytes`, `stream-node-max-entries`; 0: no such limit.
+    pub stream_node_bytes: usize,
+    pub stream_node_entries: usize,
     /// `hll-sparse-max-bytes`.
     pub hll_sparse_max_bytes: usize,
     /// `proto-max-bulk-len`: no command makes a longer string.
@@ -155,6 +163,8 @@ impl Default for Limits {
             zset_value: 64,
             list_size: -2,
             list_compress_depth: 0,
+            stream_node_bytes: 4096,
+            stream_node_entries: 100,
             hll_sparse_max_bytes: 3000,
             string_bytes: 512 * 1024 * 1024,
         }

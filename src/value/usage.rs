@@ -27,5 +27,6 @@ fn of_object(obj: ObjRef<'_>, samples: usize) -> usize {
         ObjRef::Set(set) => set.memory(samples),
         ObjRef::Hash(hash) => hash.memory(samples),
         ObjRef::Zset(zset) => ZsetTree::memory(zset, Some(samples)),
+        ObjRef::Stream(stream) => stream.memory(samples),
     }
 }

@@ -9,6 +9,7 @@ use crate::value::entry::{Entry, ObjRef, Payload};
 use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::set::Set;
+use crate::value::stream::StreamMut;
 use crate::value::zset::Zset;
 use crate::value::{Collection, Limits, Type};
 
@@ -103,6 +104,12 @@ fn serialized_elements(payload: Payload<'_>) -> usize {
         Type::Hash => {
             let fields = Hash::view(payload).into_iter().flat_map(|hash| hash.iter());
             fields.for_each(|f| sum += framed(f.field.len_text()) + framed(f.value.len_text()));
+        }
+        Type::Stream => {
+            let nodes = StreamMut::view(payload).into_iter().flat_map(|s| s.nodes());
+            nodes.for_each(|(first, node)| {
+                sum += framed(first.to_bytes().len()) + framed(node.listpack_len() as usize);
+            });
         }
     }
     sum

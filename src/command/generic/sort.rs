@@ -243,7 +243,7 @@ impl Pile {
                 zset.range(window, backwards)
                     .for_each(|(elem, _)| pile.push(elem));
             }
-            Type::String | Type::Hash => return Err(Error::WRONG_TYPE),
+            Type::String | Type::Hash | Type::Stream => return Err(Error::WRONG_TYPE),
         }
         Ok(pile)
     }

@@ -7,6 +7,7 @@ use crate::value::Obj;
 use crate::value::hash::HashTable;
 use crate::value::list::ListTree;
 use crate::value::set::SetTable;
+use crate::value::stream::Stream;
 use crate::value::zset::ZsetTree;
 
 /// A small collection as it lies inside its entry: which encoding, how many elements, the bytes.
@@ -43,6 +44,7 @@ pub enum ObjRef<'a> {
     Set(&'a SetTable),
     Hash(&'a HashTable),
     Zset(&'a ZsetTree),
+    Stream(&'a Stream),
 }
 
 impl Obj {
@@ -53,6 +55,7 @@ impl Obj {
             Obj::Set(_) => 1,
             Obj::Hash(_) => 2,
             Obj::Zset(_) => 3,
+            Obj::Stream(_) => 4,
         }
     }
 
@@ -62,6 +65,7 @@ impl Obj {
             Obj::Set(arc) => Arc::into_raw(arc).cast(),
             Obj::Hash(arc) => Arc::into_raw(arc).cast(),
             Obj::Zset(arc) => Arc::into_raw(arc).cast(),
+            Obj::Stream(arc) => Arc::into_raw(arc).cast(),
         }
     }
 
@@ -73,6 +77,7 @@ impl Obj {
                 1 => Obj::Set(Arc::from_raw(raw.cast())),
                 2 => Obj::Hash(Arc::from_raw(raw.cast())),
                 3 => Obj::Zset(Arc::from_raw(raw.cast())),
+                4 => Obj::Stream(Arc::from_raw(raw.cast())),
                 _ => unreachable!("unknown collection tag {tag}"),
             }
         }
@@ -86,6 +91,7 @@ impl Obj {
                 1 => ObjRef::Set(&*raw.cast()),
                 2 => ObjRef::Hash(&*raw.cast()),
                 3 => ObjRef::Zset(&*raw.cast()),
+                4 => ObjRef::Stream(&*raw.cast()),
                 _ => unreachable!("unknown collection tag {tag}"),
             }
         }

@@ -21,7 +21,8 @@ pub struct Walk<'a, T: Item, const REV: bool> {
 }
 
 impl<'a, T: Item, const REV: bool> Walk<'a, T, REV> {
-    pub(super) fn empty() -> Self {
+    /// A walk over nothing.
+    pub fn empty() -> Self {
         Walk {
             leaf: [].iter(),
             path: SmallVec::new(),
