@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command};
 
+use crate::acl;
 use crate::base::process::check_system;
 use crate::config::lint::{self, Severity};
-use crate::config::{Config, LoadError, Settings, Sources};
+use crate::config::{Config, Settings, Sources};
 
 /// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
 pub const REDIS_VERSION: &str = "7.4.2";
@@ -196,20 +197,10 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
     }
 }
 
-/// Loads the configuration; an error is shown as Redis shows it.
-///
-/// A configuration that restricts users is refused: without access control lists the server
-/// would be open to everybody whom those lines are to keep out.
+/// Loads the configuration, users included; an error is shown as Redis shows it.
 pub fn load(sources: &Sources) -> Result<Config, u8> {
-    const NO_ACL: &str =
-        "access control lists are not part of this build: use requirepass, or remove the users";
-    let config = Config::load(sources).and_then(|config| match config.users.first() {
-        Some(line) => Err(line.error(NO_ACL)),
-        None if !config.aclfile.is_empty() => Err(LoadError::Whole {
-            reason: format!("aclfile: {NO_ACL}"),
-        }),
-        None => Ok(config),
-    });
+    let config =
+        Config::load(sources).and_then(|config| acl::file::from_config(&config).map(|_| config));
     config.map_err(|error| {
         eprintln!("{error}");
         1

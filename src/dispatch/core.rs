@@ -12,6 +12,7 @@ use super::latency::LatencyMonitor;
 use super::slowlog::SlowLog;
 use super::stats::Stats;
 use super::watch::Watched;
+use crate::acl::Acl;
 use crate::base::alloc;
 use crate::base::clock::Clock;
 use crate::base::mailbox::Sender;
@@ -43,6 +44,8 @@ pub struct Core {
     pub config: Config,
     /// The commands that this server has, by the names that it gives them.
     pub commands: Names,
+    /// Users and what was denied to them.
+    pub acl: Acl,
     /// All clients; the one whose command runs is out of its place.
     pub clients: Clients,
     pub clock: Clock,
@@ -123,6 +126,7 @@ impl Core {
         }
         Core {
             commands,
+            acl: Acl::new(&config.requirepass),
             clients: Clients::default(),
             now_us: clock.mono_us(),
             stats: Stats::new(registry::all().len()),
