@@ -121,3 +121,8 @@ impl Acl {
         }
     }
 }
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;

@@ -141,10 +141,12 @@ pub struct KeyPattern {
 }
 
 impl KeyPattern {
-    fn rule(&self) -> Vec<u8> {
+    /// Beside others a `~*` would not be read back: no pattern may follow it.
+    fn rule(&self, alone: bool) -> Vec<u8> {
         let sign: &[u8] = match (self.read, self.write) {
             (true, false) => b"%R~",
             (false, true) => b"%W~",
+            _ if self.pattern == b"*" && !alone => b"%RW~",
             _ => b"~",
         };
         [sign, &self.pattern].concat()
@@ -274,13 +276,17 @@ impl Selector {
         text
     }
 
+    fn key_patterns(&self) -> Vec<Vec<u8>> {
+        if self.all_keys {
+            return vec![b"~*".to_vec()];
+        }
+        let alone = self.keys.len() == 1;
+        self.keys.iter().map(|key| key.rule(alone)).collect()
+    }
+
     /// The rules about keys, as ACL GETUSER shows them.
     pub fn key_rules(&self) -> Vec<u8> {
-        if self.all_keys {
-            return b"~*".to_vec();
-        }
-        let rules: Vec<Vec<u8>> = self.keys.iter().map(KeyPattern::rule).collect();
-        rules.join(&b' ')
+        self.key_patterns().join(&b' ')
     }
 
     /// The rules about channels, as ACL GETUSER shows them.
@@ -294,12 +300,7 @@ impl Selector {
 
     /// All rules, in Redis' order.
     fn rules(&self) -> Vec<Vec<u8>> {
-        let mut rules = Vec::new();
-        if self.all_keys {
-            rules.push(b"~*".to_vec());
-        } else {
-            rules.extend(self.keys.iter().map(KeyPattern::rule));
-        }
+        let mut rules = self.key_patterns();
         if self.all_channels {
             rules.push(b"&*".to_vec());
         } else {

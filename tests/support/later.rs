@@ -34,7 +34,6 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
     ("FUNCTION", "scripts are not built yet"),
     ("FCALL", "scripts are not built yet"),
     ("FCALL_RO", "scripts are not built yet"),
-    ("ACL", "access control lists are not built yet"),
     ("DUMP", "comes with persistence"),
     ("RESTORE", "comes with persistence"),
     ("RESTORE-ASKING", "comes with persistence"),
