@@ -324,7 +324,12 @@ fn error_replies_are_the_known_ones() {
             *skipped.entry(reason).or_default() += 1;
             continue;
         }
-        let own = needs_own_server(&case).then(Server::start);
+        // Which of two refusals is meant shows only where DEBUG is allowed.
+        let options: &[&str] = match case.category.as_str() {
+            "noperm" => &["--enable-debug-command", "yes"],
+            _ => &[],
+        };
+        let own = needs_own_server(&case).then(|| Server::with_options(options));
         if !server.is_running() {
             server = Server::start();
         }
