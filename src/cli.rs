@@ -13,7 +13,7 @@ use clap::{Arg, ArgAction, Command};
 use crate::acl;
 use crate::base::process::check_system;
 use crate::config::lint::{self, Severity};
-use crate::config::{Config, Settings, Sources};
+use crate::config::{Config, LoadError, Settings, Sources};
 
 /// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
 pub const REDIS_VERSION: &str = "7.4.2";
@@ -226,10 +226,17 @@ fn run_check_system() -> u8 {
     code
 }
 
+/// The first `user` line that cannot be understood.
+fn bad_users(config: &Config) -> Option<LoadError> {
+    acl::file::from_config(config)
+        .err()
+        .filter(|error| matches!(error, LoadError::Line { .. }))
+}
+
 fn run_check_config(files: &[PathBuf], strict: bool) -> u8 {
     let mut code = 0;
     for file in files {
-        let findings = lint::check_file(file);
+        let findings = lint::check_file(file, bad_users);
         for finding in &findings {
             say(&format!("{}: {finding}", file.display()));
         }

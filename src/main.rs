@@ -115,7 +115,7 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     watch_signals(sender.clone());
     let (tcp, unix) = (config.port != 0, config.unixsocket.clone());
     let mut server = Server::new(config);
-    server.core.acl.users = users;
+    acl::clients::start(&mut server.core, users);
     server.core.listeners = Some(listeners);
     server.core.log = Some(log);
     server.core.mailbox = Some(sender);

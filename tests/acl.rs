@@ -198,3 +198,29 @@ fn who_has_not_logged_in_may_send_little() {
             .contains("unauthenticated multibulk length")
     );
 }
+
+#[test]
+fn check_config_judges_users() {
+    let dir = TempDir::new();
+    let path = dir.path().join("c.conf");
+    let check = |text: &str| {
+        std::fs::write(&path, format!("port 0\nunixsocket s\n{text}\n")).unwrap();
+        let output = std::process::Command::new(support::binary())
+            .arg("check-config")
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    assert_eq!(check("user u on >pw ~* +@all").0, Some(0));
+    let (code, said) = check("user u on >secret +nosuch");
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains(
+            "line 3: error: 'user (redacted)': Error in user declaration '+nosuch': Unknown command"
+        ),
+        "{said}"
+    );
+    assert!(!said.contains("secret"), "{said}");
+}

@@ -100,9 +100,18 @@ fn end(core: &mut Core, me: &mut Client, ids: &[u64]) {
     }
 }
 
-/// Tells the connections whether they have to log in: it decides how much they may send.
+/// The users at the start, before any connection is there.
+pub fn start(core: &mut Core, users: Users) {
+    core.acl.users = users;
+    let required = !core.acl.users.is_open();
+    core.config.shared().set_password_required(required);
+}
+
+/// Tells the connections, those to come included, whether they have to log in: it decides how much
+/// they may send.
 fn follow_default(core: &mut Core, me: &mut Client) {
     let open = core.acl.users.is_open();
+    core.config.shared().set_password_required(!open);
     each_client(core, me, |client| {
         let free = open || client.is(ClientFlags::AUTHENTICATED);
         client.conn.authenticated.store(free, Ordering::Release);

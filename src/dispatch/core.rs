@@ -124,9 +124,11 @@ impl Core {
                 let _ = commands.rename(from, to);
             }
         }
+        let acl = Acl::new(&config.requirepass);
+        config.shared().set_password_required(!acl.users.is_open());
         Core {
             commands,
-            acl: Acl::new(&config.requirepass),
+            acl,
             clients: Clients::default(),
             now_us: clock.mono_us(),
             stats: Stats::new(registry::all().len()),
