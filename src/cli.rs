@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ArgAction, Command};
 
+use crate::acl;
 use crate::base::process::check_system;
 use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
@@ -196,20 +197,10 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
     }
 }
 
-/// Loads the configuration; an error is shown as Redis shows it.
-///
-/// A configuration that restricts users is refused: without access control lists the server
-/// would be open to everybody whom those lines are to keep out.
+/// Loads the configuration, users included; an error is shown as Redis shows it.
 pub fn load(sources: &Sources) -> Result<Config, u8> {
-    const NO_ACL: &str =
-        "access control lists are not part of this build: use requirepass, or remove the users";
-    let config = Config::load(sources).and_then(|config| match config.users.first() {
-        Some(line) => Err(line.error(NO_ACL)),
-        None if !config.aclfile.is_empty() => Err(LoadError::Whole {
-            reason: format!("aclfile: {NO_ACL}"),
-        }),
-        None => Ok(config),
-    });
+    let config =
+        Config::load(sources).and_then(|config| acl::file::from_config(&config).map(|_| config));
     config.map_err(|error| {
         eprintln!("{error}");
         1
@@ -235,10 +226,17 @@ fn run_check_system() -> u8 {
     code
 }
 
+/// The first `user` line that cannot be understood.
+fn bad_users(config: &Config) -> Option<LoadError> {
+    acl::file::from_config(config)
+        .err()
+        .filter(|error| matches!(error, LoadError::Line { .. }))
+}
+
 fn run_check_config(files: &[PathBuf], strict: bool) -> u8 {
     let mut code = 0;
     for file in files {
-        let findings = lint::check_file(file);
+        let findings = lint::check_file(file, bad_users);
         for finding in &findings {
             say(&format!("{}: {finding}", file.display()));
         }

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ferrite::acl;
 use ferrite::base::alloc::Counting;
 use ferrite::base::mailbox::{Sender, mailbox};
 use ferrite::base::process;
@@ -93,6 +94,7 @@ fn banner(config: &Config) -> String {
 }
 
 async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
+    let users = acl::file::at_start(&config)?;
     let pid_file = process::PidFile::create(&config);
     let supervisor = process::Supervisor::detect(config.supervised);
     let (sender, mailbox) = mailbox();
@@ -113,6 +115,7 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     watch_signals(sender.clone());
     let (tcp, unix) = (config.port != 0, config.unixsocket.clone());
     let mut server = Server::new(config);
+    acl::clients::start(&mut server.core, users);
     server.core.listeners = Some(listeners);
     server.core.log = Some(log);
     server.core.mailbox = Some(sender);

@@ -1,6 +1,8 @@
 //! Inputs that have broken servers of this kind: an error or the right answer, the server goes on answering, its
 //! memory hardly grows, and nothing panics. The names are the rows of the project's list of known attacks.
 
+#[path = "hostile/acl.rs"]
+mod acl;
 #[path = "hostile/arithmetic.rs"]
 mod arithmetic;
 #[path = "hostile/harness.rs"]

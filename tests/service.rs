@@ -223,23 +223,44 @@ fn a_start_that_cannot_work_gives_its_reason() {
     );
 }
 
-/// Lines that restrict users must not start a server that lets everybody in.
+/// Users that cannot be understood must not start a server that lets everybody in.
 #[test]
-fn a_configuration_with_users_is_refused() {
-    for options in [
-        &["--user", "default on >secret"][..],
-        &["--aclfile", "users.acl"],
-    ] {
-        let output = std::process::Command::new(env!("CARGO_BIN_EXE_ferrite"))
+fn bad_users_are_refused() {
+    let dir = TempDir::new();
+    std::fs::write(dir.path().join("bad.acl"), "user u +nosuch\n").unwrap();
+    let place = dir.path().display().to_string();
+    let cases: [(&[&str], &str); 5] = [
+        (
+            &["--user", "default", "on", ">secret", "+nosuch"],
+            "Error in user declaration '+nosuch': Unknown command",
+        ),
+        (
+            &["--user", "u", "on", "--user", "u", "off"],
+            "Duplicate user found.",
+        ),
+        (
+            &["--user", "u", "on", "--aclfile", "bad.acl"],
+            "but not both",
+        ),
+        (
+            &["--aclfile", "none.acl"],
+            "Error loading ACLs, opening file 'none.acl': No such file or directory",
+        ),
+        (
+            &["--aclfile", "bad.acl"],
+            "bad.acl:1: Error in applying operation '+nosuch'",
+        ),
+    ];
+    for (options, reason) in cases {
+        let output = Command::new(binary())
+            .args(["--port", &free_port().to_string(), "--dir", &place])
             .args(options)
             .output()
             .unwrap();
-        let text = String::from_utf8_lossy(&output.stderr);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned()
+            + &String::from_utf8_lossy(&output.stdout);
         assert!(!output.status.success(), "{text}");
-        assert!(
-            text.contains("access control lists are not part of this build"),
-            "{text}"
-        );
+        assert!(text.contains(reason), "{text}");
         assert!(!text.contains("secret"), "{text}");
     }
 }

@@ -1,5 +1,6 @@
 //! CLIENT: names, lists, ends and settings of connections.
 
+use crate::acl::Users;
 use crate::base::num;
 use crate::command::args::{Args, Cursor};
 use crate::command::client_info;
@@ -464,12 +465,12 @@ impl<'a> Filter<'a> {
             if rest.left() < 2 {
                 return Err(Error::SYNTAX);
             }
-            filter.read_one(&mut rest)?;
+            filter.read_one(&mut rest, &ctx.core.acl.users)?;
         }
         Ok(filter)
     }
 
-    fn read_one(&mut self, rest: &mut Cursor<'a>) -> Outcome {
+    fn read_one(&mut self, rest: &mut Cursor<'a>, users: &Users) -> Outcome {
         if rest.word("ID") {
             let id = num::parse_i64(rest.next()?).filter(|id| *id > 0);
             let id = id.ok_or(Error::new("ERR client-id should be greater than 0"))?;
@@ -489,7 +490,7 @@ impl<'a> Filter<'a> {
             self.laddr = Some(rest.next()?);
         } else if rest.word("USER") {
             let user = rest.next()?;
-            if user != b"default" {
+            if users.get(user).is_none() {
                 return Err(Error::bytes([b"ERR No such user '", user, b"'"].concat()));
             }
             self.user = Some(user);
@@ -512,7 +513,7 @@ impl<'a> Filter<'a> {
         self.id.is_none_or(|id| client.id == id)
             && is(self.addr, &client.conn.addr)
             && is(self.laddr, &client.conn.laddr)
-            && is(self.user, &client.user)
+            && self.user.is_none_or(|user| user == &*client.user.name)
             && self.class.is_none_or(|class| client.client_type() == class)
             && self
                 .max_age

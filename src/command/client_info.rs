@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::command::registry::Command;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::core::Core;
 use crate::resp::reply::Chunk;
@@ -33,6 +34,11 @@ fn flag_letters(client: &Client) -> String {
 
 /// `id=… addr=… …`, without a line end.
 pub fn line(client: &Client, core: &Core) -> String {
+    line_with(client, core, client.last)
+}
+
+/// The same, with this as the client's last command.
+pub fn line_with(client: &Client, core: &Core, last: Option<&'static Command>) -> String {
     let conn = &client.conn;
     let now = core.now_ms();
     let query = conn.query_len.load(Ordering::Relaxed);
@@ -68,8 +74,8 @@ pub fn line(client: &Client, core: &Core) -> String {
         client.out.capacity(),
         client.out.capacity(),
         client.memory(),
-        client.last.map_or("NULL", |c| &c.full_name),
-        client.user,
+        last.map_or("NULL", |c| &c.full_name),
+        text(&client.user.name),
         client.resp(),
         text(&client.lib_name),
         text(&client.lib_ver),

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::acl;
 use crate::base::alloc;
 use crate::base::process;
 use crate::command::ctx::{Ctx, Outcome};
@@ -9,7 +10,6 @@ use crate::command::error::Error;
 use crate::command::spec::{Group, Spec, flags};
 use crate::config::enums::OomScoreAdj;
 use crate::config::{Action, Directive, SetContext};
-use crate::dispatch::client::ClientFlags;
 use crate::dispatch::{apply, crash, gate};
 use crate::keyspace::KeyStats;
 use crate::keyspace::evict::Pool;
@@ -199,7 +199,10 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
             }
         }
         Action::OomScore => apply_oom_score(ctx)?,
-        Action::RequirePass => open_if_no_password(ctx),
+        Action::RequirePass => {
+            let password = core.config.requirepass.clone();
+            acl::clients::set_default_password(core, ctx.client, &password);
+        }
         Action::Dir => process::enter_directory(&core.config)?,
         Action::JemallocBgThread => {
             let on = core.config.jemalloc_bg_thread;
@@ -243,19 +246,6 @@ fn limit_memory(ctx: &mut Ctx<'_>) {
     }
 }
 
-/// Without a password everybody is let in, those included that did not log in yet.
-fn open_if_no_password(ctx: &mut Ctx<'_>) {
-    if !ctx.core.config.requirepass.is_empty() {
-        return;
-    }
-    for id in ctx.core.clients.ids() {
-        if let Some(client) = ctx.core.clients.get_mut(id) {
-            client.flags.insert(ClientFlags::AUTHENTICATED);
-            client.conn.authenticated.store(true, Ordering::Release);
-        }
-    }
-}
-
 fn apply_oom_score(ctx: &mut Ctx<'_>) -> Result<(), String> {
     let core = &mut *ctx.core;
     let base = *core
@@ -272,7 +262,8 @@ fn apply_oom_score(ctx: &mut Ctx<'_>) -> Result<(), String> {
 }
 
 fn rewrite(ctx: &mut Ctx<'_>) -> Outcome {
-    if let Err(error) = ctx.core.config.rewrite(None, false) {
+    let users = acl::file::config_lines(&ctx.core.acl.users, &ctx.core.config);
+    if let Err(error) = ctx.core.config.rewrite(Some(&users), false) {
         tracing::warn!("CONFIG REWRITE failed: {error}");
         return Err(Error::text(error.to_string()));
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::acl::{self, log::Context};
 use crate::cli::REDIS_VERSION;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
@@ -148,6 +149,7 @@ fn quit(ctx: &mut Ctx<'_>) -> Outcome {
 fn reset(ctx: &mut Ctx<'_>) -> Outcome {
     let id = ctx.client.id;
     ctx.core.monitors.retain(|m| *m != id);
+    ctx.core.discard(ctx.client);
     let client = &mut *ctx.client;
     client.flags.remove(
         ClientFlags::MONITOR
@@ -161,9 +163,9 @@ fn reset(ctx: &mut Ctx<'_>) -> Outcome {
     client.name.clear();
     client.resp3 = false;
     ctx.out.set_resp3(false);
-    let open = ctx.core.config.requirepass.is_empty();
-    client.user = "default".into();
-    set_authenticated(client, open);
+    let users = &ctx.core.acl.users;
+    client.user = users.default_user().clone();
+    set_authenticated(client, users.is_open());
     ctx.out.simple("RESET");
     Ok(())
 }
@@ -173,23 +175,19 @@ fn set_authenticated(client: &mut Client, on: bool) {
     client.conn.authenticated.store(on, Ordering::Release);
 }
 
-/// Equal without telling by its time how much of the guess was right.
-fn same_secret(given: &[u8], secret: &[u8]) -> bool {
-    let differing = given
-        .iter()
-        .zip(secret)
-        .fold(0u8, |all, (a, b)| all | (a ^ b));
-    given.len() == secret.len() && differing == 0
-}
-
-/// Logs the client in as the default user.
+/// Logs the client in.
 fn login(ctx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> Outcome {
-    let required = ctx.core.config.requirepass.as_slice();
-    let right = user == b"default" && (required.is_empty() || same_secret(password, required));
-    if !right {
-        ctx.core.stats.acl_denied_auth += 1;
+    let Some(user) = ctx.core.acl.users.authenticate(user, password).cloned() else {
+        let name = ctx.args.get(0);
+        let context = if ctx.core.depth > 0 {
+            Context::Multi
+        } else {
+            Context::Toplevel
+        };
+        acl::log::failed_login(ctx.core, ctx.client, context, name, user);
         return Err(WRONG_PASS);
-    }
+    };
+    ctx.client.user = user;
     set_authenticated(ctx.client, true);
     Ok(())
 }
@@ -197,7 +195,7 @@ fn login(ctx: &mut Ctx<'_>, user: &[u8], password: &[u8]) -> Outcome {
 fn auth(ctx: &mut Ctx<'_>) -> Outcome {
     (1..ctx.args.len()).for_each(|at| ctx.core.redact(at));
     match ctx.args.len() {
-        2 if ctx.core.config.requirepass.is_empty() => return Err(NO_PASS),
+        2 if ctx.core.acl.users.default_user().nopass => return Err(NO_PASS),
         2 => login(ctx, b"default", ctx.args.get(1))?,
         3 => login(ctx, ctx.args.get(1), ctx.args.get(2))?,
         _ => return Err(Error::SYNTAX),
@@ -253,7 +251,7 @@ fn hello(ctx: &mut Ctx<'_>) -> Outcome {
     if let Some((user, password)) = greeting.login {
         login(ctx, user, password)?;
     }
-    if !ctx.client.is(ClientFlags::AUTHENTICATED) {
+    if !ctx.client.is(ClientFlags::AUTHENTICATED) && !ctx.core.acl.users.is_open() {
         return Err(HELLO_NOAUTH);
     }
     if let Some(name) = greeting.name {

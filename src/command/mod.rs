@@ -1,6 +1,7 @@
 //! The commands: one file per family, with its table of [`spec::Spec`] rows, the handlers beside the rows and their tests.
 //! Help, COMMAND, the ACL categories, cluster slots and the checks before a call all read the same rows.
 
+pub mod acl;
 pub mod args;
 pub mod bitmap;
 pub mod client;

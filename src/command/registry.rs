@@ -12,6 +12,7 @@ use super::spec::{Categories, Flags, Spec};
 /// The tables of the families, one line each.
 #[rustfmt::skip]
 const TABLES: &[&[Spec]] = &[
+    super::acl::TABLE,
     super::bitmap::TABLE,
     super::client::TABLE,
     super::config::TABLE,

@@ -51,6 +51,8 @@ pub struct Spec {
     pub keys: &'static [KeySpec],
     /// Finds the keys where `keys` alone cannot tell, or the flags of the keys where they depend on options.
     pub special_keys: Option<SpecialKeys>,
+    /// The channels that a user needs the right to publish or subscribe to.
+    pub channels: Option<ChannelSpec>,
     /// Hints for proxies and clients, as COMMAND INFO prints them.
     pub tips: &'static [&'static str],
     pub doc_flags: DocFlags,
@@ -84,6 +86,7 @@ impl Spec {
         categories: Categories::empty(),
         keys: &[],
         special_keys: None,
+        channels: None,
         tips: &[],
         doc_flags: DocFlags::empty(),
         deprecated_since: "",
@@ -459,6 +462,43 @@ impl KeySpec {
                 firstkey: 1,
                 step: 1,
             },
+        }
+    }
+}
+
+/// Where the channels of a call stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelSpec {
+    pub first: u8,
+    /// All arguments from there on are channels.
+    pub all: bool,
+    /// They are patterns.
+    pub pattern: bool,
+}
+
+impl ChannelSpec {
+    /// The single channel at argument `first`.
+    pub const fn one(first: u8) -> ChannelSpec {
+        ChannelSpec {
+            first,
+            all: false,
+            pattern: false,
+        }
+    }
+
+    /// Channels from argument `first` on.
+    pub const fn rest(first: u8) -> ChannelSpec {
+        ChannelSpec {
+            all: true,
+            ..ChannelSpec::one(first)
+        }
+    }
+
+    /// Patterns from argument `first` on.
+    pub const fn patterns(first: u8) -> ChannelSpec {
+        ChannelSpec {
+            pattern: true,
+            ..ChannelSpec::rest(first)
         }
     }
 }

@@ -46,10 +46,15 @@ impl fmt::Display for Finding {
 }
 
 /// All findings about one file and what it includes.
-pub fn check_file(path: &Path) -> Vec<Finding> {
+///
+/// `bad_users` judges the `user` lines, whose rules are no business of the configuration.
+pub fn check_file(path: &Path, bad_users: fn(&Config) -> Option<LoadError>) -> Vec<Finding> {
     let (config, errors) = Config::check_file(path);
     let mut report = Report::default();
     for error in errors {
+        report.findings.push(finding_of(error, path));
+    }
+    if let Some(error) = bad_users(&config) {
         report.findings.push(finding_of(error, path));
     }
     for notice in &config.notices {
@@ -275,7 +280,10 @@ mod tests {
         let path =
             std::env::temp_dir().join(format!("ferrite-lint-{}-{name}.conf", std::process::id()));
         std::fs::write(&path, text).unwrap();
-        let found = check_file(&path).iter().map(Finding::to_string).collect();
+        let found = check_file(&path, |_| None)
+            .iter()
+            .map(Finding::to_string)
+            .collect();
         std::fs::remove_file(path).unwrap();
         found
     }
@@ -363,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_an_error() {
-        let found = check_file(Path::new("/nonexistent/x.conf"));
+        let found = check_file(Path::new("/nonexistent/x.conf"), |_| None);
         assert!(
             found
                 .iter()

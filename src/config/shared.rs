@@ -42,8 +42,6 @@ impl SharedSettings {
             .store(settings.client_query_buffer_limit, Relaxed);
         self.timeout_s.store(settings.timeout, Relaxed);
         self.tcp_keepalive_s.store(settings.tcp_keepalive, Relaxed);
-        self.password_required
-            .store(!settings.requirepass.is_empty(), Relaxed);
         self.protected_mode.store(settings.protected_mode, Relaxed);
         self.maxclients.store(settings.maxclients, Relaxed);
         for (shared, limit) in self
@@ -74,6 +72,12 @@ impl SharedSettings {
         self.tcp_keepalive_s.load(Relaxed)
     }
 
+    /// For the access control list, whose user `default` decides it.
+    pub fn set_password_required(&self, required: bool) {
+        self.password_required.store(required, Relaxed);
+    }
+
+    /// Connections have to log in.
     pub fn password_required(&self) -> bool {
         self.password_required.load(Relaxed)
     }

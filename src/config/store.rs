@@ -549,16 +549,15 @@ mod tests {
     fn connection_threads_see_changes() {
         let mut config = Config::new(Settings::default());
         let shared = config.shared();
-        assert!(!shared.password_required());
         let _ = set(
             &mut config,
             &[
-                ("requirepass", "x"),
+                ("timeout", "7"),
                 ("client-output-buffer-limit", "pubsub 1mb 2 3"),
             ],
         )
         .unwrap();
-        assert!(shared.password_required());
+        assert_eq!(shared.timeout_s(), 7);
         let limit = shared.output_limit(super::super::ClientClass::PubSub);
         assert_eq!(
             (limit.hard_bytes, limit.soft_bytes, limit.soft_seconds),

@@ -38,7 +38,7 @@ const NOT_HERE: &str = "this server has no such mechanism";
 
 directives! {
     acl_pubsub_default: AclPubsubDefault = "resetchannels", Enum(AclPubsubDefault::NAMES), MUTABLE;
-    aclfile: String = "", Text(check::any), IMMUTABLE.inert(NOT_YET);
+    aclfile: String = "", Text(check::any), IMMUTABLE;
     acllog_max_len: usize = "128", Int(0, I64), MUTABLE.action(Action::AclLogMaxLen);
     active_defrag_cycle_max: u32 = "25", Int(1, 99), MUTABLE.inert(DEFRAG);
     active_defrag_cycle_min: u32 = "1", Int(1, 99), MUTABLE.inert(DEFRAG);

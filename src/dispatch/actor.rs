@@ -274,17 +274,12 @@ impl Actor {
         core.stats.total_connections += 1;
         let mut flags = ClientFlags::empty();
         flags.set(ClientFlags::UNIX, conn.unix);
-        flags.set(
-            ClientFlags::AUTHENTICATED,
-            core.config.requirepass.is_empty(),
-        );
-        conn.authenticated
-            .store(core.config.requirepass.is_empty(), Ordering::Release);
-        let client = Box::new(Client::new(
-            conn.clone(),
-            core.clock.mono_us() / 1000,
-            flags,
-        ));
+        let open = core.acl.users.is_open();
+        flags.set(ClientFlags::AUTHENTICATED, open);
+        conn.authenticated.store(open, Ordering::Release);
+        let now_ms = core.clock.mono_us() / 1000;
+        let mut client = Box::new(Client::new(conn.clone(), now_ms, flags));
+        client.user = core.acl.users.default_user().clone();
         let slot = core.clients.add(client);
         conn.slot.store(slot, Ordering::Relaxed);
     }

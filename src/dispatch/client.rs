@@ -1,7 +1,7 @@
 //! What the actor knows of a client.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
 use bitflags::bitflags;
 use smallvec::SmallVec;
@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::blocked::Blocked;
 use super::held::HeldReply;
 use super::watch::{Multi, WatchedKey};
+use crate::acl::User;
 use crate::command::registry::Command;
 use crate::net::conn::{Close, Conn};
 use crate::resp::reply::{Chunk, Reply};
@@ -69,6 +70,9 @@ pub struct Waiting {
 /// it is there for a moment only. Redis has fixed buffers of this size.
 pub const SMALL_IO: usize = 16 * 1024;
 
+/// Who clients are before the server gives them a user.
+static SUPERUSER: LazyLock<Arc<User>> = LazyLock::new(|| Arc::new(User::all_permitted()));
+
 /// One client.
 pub struct Client {
     pub id: u64,
@@ -81,7 +85,8 @@ pub struct Client {
     pub name: Vec<u8>,
     pub lib_name: Vec<u8>,
     pub lib_ver: Vec<u8>,
-    pub user: String,
+    /// What it may do; until it logs in, the user `default`.
+    pub user: Arc<User>,
     /// Monotonic ms of connection and of the last command.
     pub created_ms: i64,
     pub active_ms: i64,
@@ -123,7 +128,7 @@ impl Client {
             name: Vec::new(),
             lib_name: Vec::new(),
             lib_ver: Vec::new(),
-            user: "default".into(),
+            user: SUPERUSER.clone(),
             created_ms: now_ms,
             active_ms: now_ms,
             last: None,

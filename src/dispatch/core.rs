@@ -12,6 +12,7 @@ use super::latency::LatencyMonitor;
 use super::slowlog::SlowLog;
 use super::stats::Stats;
 use super::watch::Watched;
+use crate::acl::Acl;
 use crate::base::alloc;
 use crate::base::clock::Clock;
 use crate::base::mailbox::Sender;
@@ -44,6 +45,8 @@ pub struct Core {
     pub config: Config,
     /// The commands that this server has, by the names that it gives them.
     pub commands: Names,
+    /// Users and what was denied to them.
+    pub acl: Acl,
     /// All clients; the one whose command runs is out of its place.
     pub clients: Clients,
     pub clock: Clock,
@@ -122,8 +125,11 @@ impl Core {
                 let _ = commands.rename(from, to);
             }
         }
+        let acl = Acl::new(&config.requirepass);
+        config.shared().set_password_required(!acl.users.is_open());
         Core {
             commands,
+            acl,
             clients: Clients::default(),
             now_us: clock.mono_us(),
             stats: Stats::new(registry::all().len()),

@@ -2,6 +2,8 @@
 
 use super::client::{Client, ClientFlags};
 use super::run::Runner;
+use crate::acl::log::{Context, Shown};
+use crate::acl::{self, Denial};
 use crate::base::alloc;
 use crate::command::args::Args;
 use crate::command::error::Error;
@@ -23,7 +25,14 @@ pub struct Call<'a> {
 type Check = fn(&mut Runner<'_>, &Call<'_>) -> Result<(), Error>;
 
 /// All checks, in order; the first error is the reply.
-const CHECKS: &[Check] = &[guarded, authenticated, from_replica, memory, replicated];
+const CHECKS: &[Check] = &[
+    guarded,
+    authenticated,
+    permitted,
+    from_replica,
+    memory,
+    replicated,
+];
 
 /// Whether the call may run.
 pub fn check(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
@@ -33,7 +42,8 @@ pub fn check(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
 /// What is asked again when a command that was queued in a transaction runs: rights may have
 /// changed.
 pub fn check_queued(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
-    authenticated(run, call)
+    authenticated(run, call)?;
+    still_permitted(run, call)
 }
 
 /// Commands that are off unless the configuration allows them.
@@ -70,8 +80,10 @@ pub fn is_local(client: &Client) -> bool {
         || client.conn.addr.starts_with("::1")
 }
 
-fn authenticated(_: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
-    let free = call.client.is(ClientFlags::AUTHENTICATED) || call.flags.contains(Flags::NO_AUTH);
+fn authenticated(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let free = call.client.is(ClientFlags::AUTHENTICATED)
+        || call.flags.contains(Flags::NO_AUTH)
+        || run.core.acl.users.is_open();
     if free {
         Ok(())
     } else {
@@ -123,6 +135,46 @@ fn replicated(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+/// The user's rights.
+fn permitted(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if call.client.is(ClientFlags::MASTER) {
+        return Ok(());
+    }
+    let Err(denial) = acl::check(&call.client.user, call.command, &call.args) else {
+        return Ok(());
+    };
+    let context = if call.client.multi.is_some() {
+        Context::Multi
+    } else {
+        Context::Toplevel
+    };
+    log_denial(run, call, denial, context, Shown::TheCall);
+    let text = denial.text(&call.client.user, call.command);
+    Err(Error::bytes([b"NOPERM ", text.as_slice()].concat()))
+}
+
+/// The user's rights once more, when a queued command runs.
+fn still_permitted(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let Err(denial) = acl::check(&call.client.user, call.command, &call.args) else {
+        return Ok(());
+    };
+    log_denial(run, call, denial, Context::Multi, Shown::WhatRunsIt);
+    Err(Error::text(denial.in_exec()))
+}
+
+fn log_denial(
+    run: &mut Runner<'_>,
+    call: &Call<'_>,
+    denial: Denial,
+    context: Context,
+    shown: Shown,
+) {
+    let (client, command) = (call.client, call.command);
+    acl::log::refused(
+        run.core, client, denial, context, shown, command, &call.args,
+    );
 }
 
 /// Evicts if the limit is exceeded, and refuses commands that may need memory if that did not

@@ -89,7 +89,11 @@ pub struct Stats {
     pub output_limit_disconnections: u64,
     pub query_limit_disconnections: u64,
     pub evicted_clients: u64,
+    /// Failed logins, and calls that a user had no right to.
     pub acl_denied_auth: u64,
+    pub acl_denied_command: u64,
+    pub acl_denied_key: u64,
+    pub acl_denied_channel: u64,
     pub slowlog_commands: u64,
     /// Time in µs above `maxmemory`, and of that the part that still runs.
     pub eviction_exceeded_us: i64,

@@ -305,6 +305,7 @@ fn is_large(payload: Payload<'_>) -> bool {
                 ObjRef::Set(set) => set.len(),
                 ObjRef::Hash(hash) => hash.len(),
                 ObjRef::Zset(zset) => zset.len(),
+                ObjRef::Stream(stream) => stream.len() as usize,
             };
             len >= LARGE_LEN
         }

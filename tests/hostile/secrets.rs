@@ -27,6 +27,14 @@ const CALLS: &[&str] = &[
     "CONFIG SET nosuch x requirepass pa55word",
     "CONFIG SET nosuch requirepass pa55word x",
     "CONFIG SET tls-key-file-pass pa55word",
+    "ACL SETUSER u on >pa55word",
+    "ACL SETUSER u <pa55word <pa55word",
+    "ACL SETUSER u (>pa55word)",
+    "ACL SETUSER u pa55word +nosuch",
+    "ACL GETUSER pa55word",
+    "ACL DELUSER u pa55word",
+    "MULTI",
+    "AUTH u pa55word",
 ];
 
 #[test]
@@ -70,6 +78,9 @@ fn passwords_are_shown_nowhere() {
         "{slow}"
     );
     assert!(!slow.contains("pa55word"), "{slow}");
+    let denied = shown(&target.say("ACL LOG 100"));
+    assert!(denied.contains("reason auth"), "{denied}");
+    assert!(!denied.contains("pa55word"), "{denied}");
     let log = target.server.log();
     assert!(!log.contains("pa55word"), "{log}");
     let title = std::fs::read_to_string(format!("/proc/{}/cmdline", target.server.pid()))

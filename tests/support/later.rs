@@ -14,7 +14,6 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
     ("FUNCTION", "scripts are not built yet"),
     ("FCALL", "scripts are not built yet"),
     ("FCALL_RO", "scripts are not built yet"),
-    ("ACL", "access control lists are not built yet"),
     ("DUMP", "comes with persistence"),
     ("RESTORE", "comes with persistence"),
     ("RESTORE-ASKING", "comes with persistence"),
@@ -58,11 +57,15 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
 /// The reason why the command of `line` (written as for redis-cli) does not exist yet.
 pub fn is_later(line: &str) -> Option<&'static str> {
     // A question about a command, or a pattern for its names, waits for that command.
-    let line = ["COMMAND GETKEYS ", "COMMAND LIST FILTERBY PATTERN "]
-        .iter()
-        .find_map(|question| line.strip_prefix(question))
-        .unwrap_or(line)
-        .trim_end_matches('*');
+    let line = [
+        "COMMAND GETKEYS ",
+        "COMMAND LIST FILTERBY PATTERN ",
+        "ACL DRYRUN u ",
+    ]
+    .iter()
+    .find_map(|question| line.strip_prefix(question))
+    .unwrap_or(line)
+    .trim_end_matches('*');
     let mut parts = line
         .split(|char: char| char.is_ascii_whitespace() || char == '|')
         .map(str::to_ascii_uppercase);

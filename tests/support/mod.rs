@@ -90,9 +90,18 @@ impl Server {
     /// Starts with further directives, each a name and its value as on the command line:
     /// `&["--maxmemory", "1mb"]`.
     pub fn with_options(options: &[&str]) -> Self {
+        Self::with_words(&[], options)
+    }
+
+    /// Starts with a configuration file.
+    pub fn with_file(path: &str) -> Self {
+        Self::with_words(&[path], &[])
+    }
+
+    fn with_words(file: &[&str], options: &[&str]) -> Self {
         // Between finding a free port and binding it somebody else may take it: then try another.
         for _ in 0..5 {
-            if let Some(server) = Self::try_start(options) {
+            if let Some(server) = Self::try_start(file, options) {
                 return server;
             }
         }
@@ -102,12 +111,13 @@ impl Server {
         );
     }
 
-    fn try_start(options: &[&str]) -> Option<Self> {
+    fn try_start(file: &[&str], options: &[&str]) -> Option<Self> {
         let dir = TempDir::new();
         let port = free_port();
         let log = std::fs::File::create(dir.path().join("stdout.txt")).expect("create the log");
         let errors = log.try_clone().expect("share the log");
         let child = Command::new(binary())
+            .args(file)
             .args(["--port", &port.to_string()])
             .args(["--bind", "127.0.0.1"])
             .args(["--dir", dir.path().to_str().expect("plain path")])

@@ -6,6 +6,7 @@
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
+use crate::acl;
 use crate::base::num;
 use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
@@ -21,6 +22,11 @@ use crate::value::zset::Zset;
 use crate::value::{Collection, Type};
 
 const NOT_A_WEIGHT: Error = Error::new("ERR One or more scores can't be converted into double");
+
+const BY_DENIED: Error =
+    Error::new("ERR BY option of SORT denied due to insufficient ACL permissions.");
+const GET_DENIED: Error =
+    Error::new("ERR GET option of SORT denied due to insufficient ACL permissions.");
 
 /// What `BY` or `GET` names, seen from an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +111,8 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn read(args: &Args<'a>, may_store: bool) -> Result<Options<'a>, Error> {
+    /// `may_read_all`: the user may read whatever key `BY` and `GET` name.
+    fn read(args: &Args<'a>, may_store: bool, may_read_all: bool) -> Result<Options<'a>, Error> {
         let mut is = Options {
             by: None,
             keep_order: false,
@@ -131,9 +138,16 @@ impl<'a> Options<'a> {
             } else if rest.word("BY") {
                 let by = rest.next()?;
                 is.keep_order |= !by.contains(&b'*');
+                if !may_read_all && by.contains(&b'*') {
+                    return Err(BY_DENIED);
+                }
                 is.by = Some(Pattern::new(by));
             } else if rest.word("GET") {
-                is.get.push(Pattern::new(rest.next()?));
+                let get = rest.next()?;
+                if !may_read_all {
+                    return Err(GET_DENIED);
+                }
+                is.get.push(Pattern::new(get));
             } else {
                 return Err(Error::SYNTAX);
             }
@@ -330,7 +344,8 @@ fn score(text: &[u8]) -> Option<f64> {
 }
 
 fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Outcome {
-    let mut options = Options::read(&ctx.args, may_store)?;
+    let may_read_all = acl::check::may_read_all_keys(&ctx.client.user, ctx.command, &ctx.args);
+    let mut options = Options::read(&ctx.args, may_store, may_read_all)?;
     let mut pile = match ctx.db.read(&ctx.args[1]) {
         None => Pile::default(),
         Some(entry) => {

@@ -82,11 +82,9 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
         stats.turns.recent_us(),
     );
     lines.field("acl_access_denied_auth", stats.acl_denied_auth);
-    lines.zeros(&[
-        "acl_access_denied_cmd",
-        "acl_access_denied_key",
-        "acl_access_denied_channel",
-    ]);
+    lines.field("acl_access_denied_cmd", stats.acl_denied_command);
+    lines.field("acl_access_denied_key", stats.acl_denied_key);
+    lines.field("acl_access_denied_channel", stats.acl_denied_channel);
 }
 
 /// Expiry, eviction, hits and misses.

@@ -193,7 +193,7 @@ fn a_claim_ends_where_entries_are_gone() {
 #[test]
 fn effects_are_logged_as_redis_does() {
     let mut bench = bench();
-    bench.server.ks.log.attach();
+    bench.server.ks.log.attach(crate::log::Consumer::File);
     let mut logged = |line: &str| {
         let reply = bench.say(line);
         assert!(!reply.starts_with('-'), "{line}: {reply}");

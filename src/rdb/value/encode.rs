@@ -51,6 +51,7 @@ pub fn kind_of(payload: Payload<'_>, version: u32) -> u8 {
             _ if version >= VERSION_BINARY_SCORES => kind::ZSET_2,
             _ => kind::ZSET,
         },
+        Type::Stream => kind::STREAM_LISTPACKS_2,
     }
 }
 
@@ -92,6 +93,7 @@ impl Encoder {
                 Some(zset) => self.zset(sink, zset),
                 None => Ok(()),
             },
+            Type::Stream => Err(io::Error::other("streams cannot be written yet")),
         }
     }
 
