@@ -1,5 +1,7 @@
 //! Settings that live where they are used: copied there at start and after each CONFIG SET.
 
+use std::sync::atomic::Ordering;
+
 use super::crash;
 use super::server::Server;
 use crate::keyspace::Verbs;
@@ -15,6 +17,12 @@ impl Server {
         );
         let max = self.core.config.slowlog_max_len;
         self.core.slowlog.trim(max);
+        let delay = self.core.config.rdb_key_save_delay;
+        self.core.rdb.delay_us.store(delay, Ordering::Relaxed);
+        if let Some(loading) = &self.core.rdb.loading {
+            let delay = self.core.config.key_load_delay;
+            loading.progress.delay_us.store(delay, Ordering::Relaxed);
+        }
     }
 }
 

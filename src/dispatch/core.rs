@@ -96,6 +96,10 @@ pub struct Core {
     pub clients_weight: u64,
     /// What DEBUG has switched.
     pub debug: DebugSwitches,
+    /// Saves of the data set, and the load at start.
+    pub rdb: crate::rdb::save::State,
+    /// The signal that asked for the end, until the cron sees to it.
+    pub signal: Option<&'static str>,
 }
 
 /// Switches of DEBUG, for tests.
@@ -152,6 +156,8 @@ impl Core {
             last_save_s: clock.unix_us(0) / 1_000_000,
             clients_weight: 0,
             debug: DebugSwitches::default(),
+            rdb: crate::rdb::save::State::default(),
+            signal: None,
             clock,
             config,
         }

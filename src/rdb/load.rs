@@ -95,6 +95,20 @@ pub struct LoadError {
     pub db: usize,
 }
 
+impl LoadError {
+    /// Before the first byte.
+    pub fn of_io(error: std::io::Error) -> LoadError {
+        LoadError {
+            fault: Fault {
+                cause: Cause::Io(error),
+                offset: 0,
+            },
+            key: None,
+            db: 0,
+        }
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at offset {}", self.fault.cause, self.fault.offset)?;
@@ -215,7 +229,7 @@ pub fn read_checksum<R: Read>(
     let computed = reader.checksum();
     let stored = u64::from_le_bytes(reader.array()?);
     if checked && stored != 0 && stored != computed {
-        return Err(reader.bad("the checksum does not agree"));
+        return Err(reader.bad("RDB CRC error, the checksum does not agree with the content"));
     }
     Ok(())
 }
@@ -251,11 +265,7 @@ pub fn load<R: Read>(
         let inserter = std::thread::Builder::new()
             .name("ferrite-insert".into())
             .spawn_scoped(scope, move || insert_all(dbs, &queue, now_ms))
-            .map_err(|error| LoadError {
-                fault: reader.fault(Cause::Io(error)),
-                key: None,
-                db: 0,
-            })?;
+            .map_err(LoadError::of_io)?;
         let mut loader = Loader {
             reader,
             options,
