@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::core::Core;
 use super::crash;
 use super::server::Server;
 use crate::keyspace::Verbs;
@@ -17,12 +18,17 @@ impl Server {
         );
         let max = self.core.config.slowlog_max_len;
         self.core.slowlog.trim(max);
-        let delay = self.core.config.rdb_key_save_delay;
-        self.core.rdb.delay_us.store(delay, Ordering::Relaxed);
-        if let Some(loading) = &self.core.rdb.loading {
-            let delay = self.core.config.key_load_delay;
-            loading.progress.delay_us.store(delay, Ordering::Relaxed);
-        }
+        apply_delays(&self.core);
+    }
+}
+
+/// The delays of saves and loads, which other threads read.
+pub fn apply_delays(core: &Core) {
+    let delay = core.config.rdb_key_save_delay;
+    core.rdb.delay_us.store(delay, Ordering::Relaxed);
+    if let Some(loading) = &core.rdb.loading {
+        let delay = core.config.key_load_delay;
+        loading.progress.delay_us.store(delay, Ordering::Relaxed);
     }
 }
 

@@ -98,6 +98,8 @@ pub struct Core {
     pub debug: DebugSwitches,
     /// Saves of the data set, and the load at start.
     pub rdb: crate::rdb::save::State,
+    /// Connections to other servers that MIGRATE keeps for a while.
+    pub migrations: crate::command::dump::Connections,
     /// The signal that asked for the end, until the cron sees to it.
     pub signal: Option<&'static str>,
 }
@@ -157,6 +159,7 @@ impl Core {
             clients_weight: 0,
             debug: DebugSwitches::default(),
             rdb: crate::rdb::save::State::default(),
+            migrations: Default::default(),
             signal: None,
             clock,
             config,

@@ -95,9 +95,7 @@ pub fn explain(path: &Path, error: &LoadError) -> String {
         return format!("Fatal error: can't open the RDB file {file} for reading: {error}");
     }
     let way_out = match &error.fault.cause {
-        Cause::Unsupported(_) => {
-            "To start without this data, move the file away.".to_owned()
-        }
+        Cause::Unsupported(_) => "To start without this data, move the file away.".to_owned(),
         _ => format!(
             "'ferrite check-rdb {file}' lists the damage, 'ferrite check-rdb {file} --salvage NEW' writes what is intact \
              to a new file. To start without this data, move the file away."
@@ -135,7 +133,10 @@ fn tell_aux(loaded: &Loaded) {
         tracing::info!("Loading RDB produced by version {version}");
     }
     if let Some(bytes) = loaded.aux_number("used-mem") {
-        tracing::info!("RDB memory usage when created {:.2} Mb", bytes as f64 / 1_048_576.0);
+        tracing::info!(
+            "RDB memory usage when created {:.2} Mb",
+            bytes as f64 / 1_048_576.0
+        );
     }
     let stats = &loaded.stats;
     tracing::info!(
@@ -161,7 +162,10 @@ pub fn install(ks: &mut Keyspace, core: &mut Core, loaded: Loaded) {
 ///
 /// # Errors
 /// If no thread can be had.
-pub fn start(server: &mut Server, ready: fn(&mut Server)) -> io::Result<bool> {
+pub fn start(
+    server: &mut Server,
+    ready: impl FnOnce(&mut Server) + Send + 'static,
+) -> io::Result<bool> {
     let path = PathBuf::from(&server.core.config.dbfilename);
     if matches!(path.try_exists(), Ok(false)) {
         return Ok(false);

@@ -39,6 +39,8 @@ pub struct Progress {
     pub total: AtomicU64,
     pub bytes: AtomicU64,
     pub keys: AtomicU64,
+    /// What the file says that the data took in memory when it was saved.
+    pub used_mem: AtomicU64,
     pub stop: AtomicBool,
     /// `key-load-delay`, in µs per key.
     pub delay_us: AtomicU64,
@@ -356,6 +358,11 @@ impl<R: Read> Loader<'_, R> {
     fn aux(&mut self, name: &[u8], value: &[u8]) {
         if self.found.aux.len() < AUX_MAX {
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            if name == b"used-mem"
+                && let Some(bytes) = num::parse_u64(value)
+            {
+                self.progress.used_mem.store(bytes, Ordering::Relaxed);
+            }
             self.found.aux.insert(text(name), text(value));
         }
     }

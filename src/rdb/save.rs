@@ -372,7 +372,11 @@ pub fn cron(ks: &mut Keyspace, core: &mut Core) {
     if let Some(rule) = core.config.save.0.iter().copied().find(due)
         && rested
     {
-        tracing::info!("{} changes in {} seconds. Saving...", rule.changes, rule.seconds);
+        tracing::info!(
+            "{} changes in {} seconds. Saving...",
+            rule.changes,
+            rule.seconds
+        );
         let _ = start(ks, core);
     }
 }
