@@ -217,20 +217,16 @@ pub fn now(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
     match to_file(snapshot, &temp_file(), &target, &plan, &Progress::default()) {
         Ok(()) => {
             tracing::info!("DB saved on disk");
-            succeeded(ks, core, ks_dirty(ks));
+            let dirty = ks.stats.dirty;
+            succeeded(ks, core, dirty);
             core.rdb.last_ok = true;
             Ok(())
         }
         Err(error) => {
             tracing::warn!("Write error saving DB on disk: {error}");
-            core.rdb.last_ok = false;
             Err(error)
         }
     }
-}
-
-fn ks_dirty(ks: &Keyspace) -> u64 {
-    ks.stats.dirty
 }
 
 fn succeeded(ks: &mut Keyspace, core: &mut Core, dirty: u64) {
