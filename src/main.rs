@@ -12,8 +12,10 @@ use ferrite::config::Config;
 use ferrite::dispatch::actor::{Actor, Message};
 use ferrite::dispatch::crash::Crash;
 use ferrite::dispatch::server::Server;
+use ferrite::dispatch::shutdown;
 use ferrite::logging::{Log, Role};
 use ferrite::net::listen::{Listeners, io_threads};
+use ferrite::rdb::boot;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -73,9 +75,6 @@ fn greet(config: &Config) {
             "Warning: no config file specified, using the default config. In order to specify a config file use ferrite /path/to/redis.conf"
         ),
     }
-    tracing::warn!(
-        "This build keeps its data in memory only: nothing is saved, and the data set ends with the process"
-    );
     config
         .notices
         .iter()
@@ -112,8 +111,7 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     } else {
         tracing::info!("Running mode=standalone, port={}.", config.port);
     }
-    watch_signals(sender.clone());
-    let (tcp, unix) = (config.port != 0, config.unixsocket.clone());
+    watch_signals(sender.clone()).map_err(|e| format!("Can't watch signals: {e}"))?;
     let mut server = Server::new(config);
     acl::clients::start(&mut server.core, users);
     server.core.listeners = Some(listeners);
@@ -124,13 +122,18 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
         server.runner().follow(&host, port, false, false)?;
     }
     tracing::warn!("Server initialized");
-    if tcp {
-        tracing::info!("Ready to accept connections tcp");
+    let ready = move |server: &mut Server| {
+        if server.core.config.port != 0 {
+            tracing::info!("Ready to accept connections tcp");
+        }
+        if !server.core.config.unixsocket.is_empty() {
+            tracing::info!("Ready to accept connections unix");
+        }
+        supervisor.ready();
+    };
+    if !boot::start(&mut server, ready).map_err(|e| format!("Can't load the data set: {e}"))? {
+        ready(&mut server);
     }
-    if !unix.is_empty() {
-        tracing::info!("Ready to accept connections unix");
-    }
-    supervisor.ready();
     // As a task, because waking the future of `block_on` costs a system call.
     let actor = tokio::spawn(Actor::new(server, mailbox).run());
     let mut server = actor
@@ -145,22 +148,36 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     Ok(())
 }
 
-fn watch_signals(sender: Sender<Message>) {
+/// Signals are watched by a thread of their own: the actor may be in the middle of its last save.
+fn watch_signals(sender: Sender<Message>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let run = move || runtime.block_on(pass_signals(&sender));
+    std::thread::Builder::new()
+        .name("ferrite-signals".into())
+        .spawn(run)?;
+    Ok(())
+}
+
+async fn pass_signals(sender: &Sender<Message>) {
     use tokio::signal::unix::{SignalKind, signal};
-    for (kind, name) in [
-        (SignalKind::terminate(), "SIGTERM"),
-        (SignalKind::interrupt(), "SIGINT"),
-    ] {
-        let sender = sender.clone();
-        match signal(kind) {
-            Ok(mut stream) => {
-                tokio::spawn(async move {
-                    while stream.recv().await.is_some() {
-                        sender.send(Message::Signal(name));
-                    }
-                });
-            }
-            Err(error) => tracing::warn!("Can't watch {name}: {error}"),
+    let streams = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    );
+    let (Ok(mut terminate), Ok(mut interrupt)) = streams else {
+        tracing::warn!("Can't watch SIGTERM and SIGINT");
+        return;
+    };
+    loop {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        if name == "SIGINT" {
+            shutdown::insist();
         }
+        sender.send(Message::Signal(name));
     }
 }

@@ -137,7 +137,7 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
         .collect();
     let context = SetContext {
         local: gate::is_local(ctx.client),
-        loading: false,
+        loading: ctx.core.rdb.loading.is_some(),
     };
     let pending = ctx
         .core
@@ -165,6 +165,7 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::text(error.to_string()));
     }
     apply::apply(&ctx.core.config, ctx.db.ks);
+    apply::apply_delays(ctx.core);
     crash::configure(
         ctx.core.config.crash_log_enabled,
         ctx.core.config.use_exit_on_panic,

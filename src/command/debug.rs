@@ -2,6 +2,7 @@
 
 mod object;
 mod protocol;
+mod reload;
 
 use std::time::Duration;
 
@@ -71,6 +72,20 @@ static SUBS: &[Sub] = &[
     ("PROTOCOL", 1, 1, protocol::protocol, &["Reply with a test value of the specified type."]),
     ("QUICKLIST-PACKED-THRESHOLD", 1, 1, packed_threshold, &[
         "Accepted for tests: elements too long for a chunk are kept by themselves.",
+    ]),
+    ("RELOAD", 0, 3, reload::reload, &[
+        "Save the RDB on disk and reload it back to memory. Valid <option> values:",
+        "* MERGE: conflicting keys will be loaded from RDB.",
+        "* NOFLUSH: the existing database will not be removed before load, but",
+        "  conflicting keys will generate an exception and kill the server.",
+        "* NOSAVE: the database will be loaded from an existing RDB file.",
+        "Examples:",
+        "* DEBUG RELOAD: verify that the server is able to persist, flush and reload",
+        "  the database.",
+        "* DEBUG RELOAD NOSAVE: replace the current database with the contents of an",
+        "  existing RDB file.",
+        "* DEBUG RELOAD NOSAVE NOFLUSH MERGE: add the contents of an existing RDB",
+        "  file to the database.",
     ]),
     ("REPLICATE", 1, MANY, replicate, &["Replicates the provided command to replicas, allowing data divergence."]),
     ("REPLYBUFFER", 2, 2, reply_buffer, &[

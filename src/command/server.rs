@@ -9,6 +9,8 @@ use crate::command::error::Error;
 use crate::command::spec::{Group, Spec, cats, flags};
 use crate::dispatch::client::ClientFlags;
 use crate::dispatch::core::ShutdownWish;
+use crate::dispatch::shutdown;
+use crate::rdb::save;
 
 const ROW: Spec = Spec {
     group: Group::Server,
@@ -158,6 +160,8 @@ fn flushdb(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 fn flushall(ctx: &mut Ctx<'_>) -> Outcome {
+    flush_mode(ctx)?;
+    save::forsake(ctx.core);
     let count = ctx.db.ks.dbs.len();
     flush(ctx, 0..count)
 }
@@ -240,15 +244,17 @@ fn read_end(args: &Args<'_>) -> Result<End, Error> {
 /// No reply if it succeeds: the connection ends with the process.
 fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
     match read_end(&ctx.args)? {
-        End::Abort => Err(Error::new("ERR No shutdown in progress.")),
-        End::Stop(wish) if wish.save == Some(true) && !wish.force => {
-            tracing::warn!("Can't shut down with SAVE: this build has no persistence.");
-            Err(Error::new("ERR Errors trying to SHUTDOWN. Check logs."))
+        End::Abort => {
+            let signal = ctx.core.signal.take();
+            signal.ok_or(Error::new("ERR No shutdown in progress."))?;
+            tracing::warn!("Shutdown manually aborted.");
+            ctx.out.ok();
+            Ok(())
         }
         End::Stop(wish) => {
             tracing::warn!("User requested shutdown...");
-            ctx.core.shutdown = Some(wish);
-            Ok(())
+            let ended = shutdown::prepare(ctx.db.ks, ctx.core, wish);
+            ended.map_err(|_| Error::new("ERR Errors trying to SHUTDOWN. Check logs."))
         }
     }
 }
@@ -329,6 +335,11 @@ mod tests {
             );
         }
         assert_eq!(bench.say("SHUTDOWN ABORT"), "-ERR No shutdown in progress.");
+        bench
+            .server
+            .core
+            .config
+            .adjust(|s| s.dbfilename = "/no/such/directory.rdb".into());
         assert!(
             bench
                 .say("SHUTDOWN SAVE")

@@ -12,7 +12,6 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::client::{Client, ClientFlags, Waiting};
-use super::core::ShutdownWish;
 use super::prefetch::PREFETCH;
 use super::server::{Server, Turn};
 use crate::base::mailbox::Mailbox;
@@ -243,11 +242,7 @@ impl Actor {
             }
             Message::Signal(name) => {
                 tracing::warn!("Received {name} scheduling shutdown...");
-                self.server.core.shutdown = Some(ShutdownWish {
-                    save: None,
-                    now: false,
-                    force: false,
-                });
+                self.server.core.signal = Some(name);
             }
         }
     }

@@ -1,5 +1,8 @@
 //! Settings that live where they are used: copied there at start and after each CONFIG SET.
 
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
 use super::crash;
 use super::server::Server;
 use crate::keyspace::Verbs;
@@ -15,6 +18,17 @@ impl Server {
         );
         let max = self.core.config.slowlog_max_len;
         self.core.slowlog.trim(max);
+        apply_delays(&self.core);
+    }
+}
+
+/// The delays of saves and loads, which other threads read.
+pub fn apply_delays(core: &Core) {
+    let delay = core.config.rdb_key_save_delay;
+    core.rdb.delay_us.store(delay, Ordering::Relaxed);
+    if let Some(loading) = &core.rdb.loading {
+        let delay = core.config.key_load_delay;
+        loading.progress.delay_us.store(delay, Ordering::Relaxed);
     }
 }
 

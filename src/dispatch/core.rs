@@ -100,6 +100,12 @@ pub struct Core {
     pub clients_weight: u64,
     /// What DEBUG has switched.
     pub debug: DebugSwitches,
+    /// Saves of the data set, and the load at start.
+    pub rdb: crate::rdb::save::State,
+    /// Connections to other servers that MIGRATE keeps for a while.
+    pub migrations: crate::command::dump::Connections,
+    /// The signal that asked for the end, until the cron sees to it.
+    pub signal: Option<&'static str>,
 }
 
 /// Switches of DEBUG, for tests.
@@ -159,6 +165,9 @@ impl Core {
             last_save_s: clock.unix_us(0) / 1_000_000,
             clients_weight: 0,
             debug: DebugSwitches::default(),
+            rdb: crate::rdb::save::State::default(),
+            migrations: Default::default(),
+            signal: None,
             clock,
             config,
         }

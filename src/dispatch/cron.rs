@@ -4,10 +4,11 @@ use super::client::{Client, ClientFlags, ClientType, SMALL_IO};
 use super::crash;
 use super::server::Server;
 use crate::base::alloc;
-use crate::command::info;
+use crate::command::{dump, info};
 use crate::config::ClientClass;
 use crate::keyspace::cycle::Slice;
 use crate::net::conn::Close;
+use crate::rdb::save;
 use std::sync::atomic::Ordering;
 
 /// Runs of the cron between two notes of INFO for a crash report.
@@ -59,6 +60,12 @@ impl Server {
         if limit > 0 && alloc::used_memory() > limit {
             self.runner().evict();
         }
+        save::cron(&mut self.ks, &mut self.core);
+        if let Some(loading) = &mut self.core.rdb.loading {
+            loading.tell();
+        }
+        dump::cron(&mut self.core);
+        self.obey_signal();
         self.watch_clients();
         let hz = u64::from(self.core.config.hz.max(1));
         if self.core.cron_ticks.is_multiple_of(hz) {

@@ -31,7 +31,9 @@ const CHECKS: &[Check] = &[
     permitted,
     from_replica,
     memory,
+    saves_fail,
     replicated,
+    loading,
 ];
 
 /// Whether the call may run.
@@ -175,6 +177,29 @@ fn log_denial(
     acl::log::refused(
         run.core, client, denial, context, shown, command, &call.args,
     );
+}
+
+/// `stop-writes-on-bgsave-error`: who relies on saves is to notice that there are none.
+fn saves_fail(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let config = &run.core.config;
+    if run.core.rdb.last_ok
+        || !config.stop_writes_on_bgsave_error
+        || config.save.0.is_empty()
+        || !(call.flags.contains(Flags::WRITE) || call.command.full_name == "ping")
+    {
+        return Ok(());
+    }
+    Err(Error::new(
+        "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
+    ))
+}
+
+/// Most commands need the data set that is still being loaded.
+fn loading(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if run.core.rdb.loading.is_none() || call.flags.contains(Flags::LOADING) {
+        return Ok(());
+    }
+    Err(Error::new("LOADING Redis is loading the dataset in memory"))
 }
 
 /// Evicts if the limit is exceeded, and refuses commands that may need memory if that did not

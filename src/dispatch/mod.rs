@@ -22,6 +22,7 @@ pub mod prefetch;
 pub mod record;
 pub mod run;
 pub mod server;
+pub mod shutdown;
 pub mod slowlog;
 pub mod stats;
 pub mod watch;

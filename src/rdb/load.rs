@@ -39,6 +39,8 @@ pub struct Progress {
     pub total: AtomicU64,
     pub bytes: AtomicU64,
     pub keys: AtomicU64,
+    /// What the file says that the data took in memory when it was saved.
+    pub used_mem: AtomicU64,
     pub stop: AtomicBool,
     /// `key-load-delay`, in µs per key.
     pub delay_us: AtomicU64,
@@ -93,6 +95,20 @@ pub struct LoadError {
     /// The key whose value was being read.
     pub key: Option<Vec<u8>>,
     pub db: usize,
+}
+
+impl LoadError {
+    /// Before the first byte.
+    pub fn of_io(error: std::io::Error) -> LoadError {
+        LoadError {
+            fault: Fault {
+                cause: Cause::Io(error),
+                offset: 0,
+            },
+            key: None,
+            db: 0,
+        }
+    }
 }
 
 impl fmt::Display for LoadError {
@@ -215,7 +231,7 @@ pub fn read_checksum<R: Read>(
     let computed = reader.checksum();
     let stored = u64::from_le_bytes(reader.array()?);
     if checked && stored != 0 && stored != computed {
-        return Err(reader.bad("the checksum does not agree"));
+        return Err(reader.bad("RDB CRC error, the checksum does not agree with the content"));
     }
     Ok(())
 }
@@ -251,11 +267,7 @@ pub fn load<R: Read>(
         let inserter = std::thread::Builder::new()
             .name("ferrite-insert".into())
             .spawn_scoped(scope, move || insert_all(dbs, &queue, now_ms))
-            .map_err(|error| LoadError {
-                fault: reader.fault(Cause::Io(error)),
-                key: None,
-                db: 0,
-            })?;
+            .map_err(LoadError::of_io)?;
         let mut loader = Loader {
             reader,
             options,
@@ -346,6 +358,11 @@ impl<R: Read> Loader<'_, R> {
     fn aux(&mut self, name: &[u8], value: &[u8]) {
         if self.found.aux.len() < AUX_MAX {
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            if name == b"used-mem"
+                && let Some(bytes) = num::parse_u64(value)
+            {
+                self.progress.used_mem.store(bytes, Ordering::Relaxed);
+            }
             self.found.aux.insert(text(name), text(value));
         }
     }

@@ -10,8 +10,10 @@
 //! Files are written in the oldest layout that holds the data, so that redis-server 7.0 reads them; every layout since
 //! version 1 is read.
 
+pub mod boot;
 pub mod load;
 pub mod read;
+pub mod save;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;

@@ -246,7 +246,7 @@ fn faults_name_place_and_key() {
     assert!(aux.contains("no matching module 'vectorset'"), "{aux}");
     assert!(text(b"REDIS0012\xf4\x80\0\0\xff\xff\x01\x00").contains("no such slot"));
     assert!(text(b"REDIS0010\xfe\x10").contains("only 16 databases"));
-    assert!(text(b"REDIS0010\xff\x01\x02\x03\x04\x05\x06\x07\x08").contains("checksum"));
+    assert!(text(b"REDIS0010\xff\x01\x02\x03\x04\x05\x06\x07\x08").contains("RDB CRC error"));
 }
 
 /// Every cut and ten thousand flipped bits: an error each time, and nothing worse.

@@ -362,6 +362,12 @@ impl Entry {
         size_class(self.used())
     }
 
+    /// Whether both are handles of one allocation. While somebody holds a handle a change makes a copy, so that this
+    /// says that nothing has changed.
+    pub fn is_same(&self, other: &Entry) -> bool {
+        self.0 == other.0
+    }
+
     /// Makes this handle the only owner of its allocation, copying it if it is shared.
     #[inline]
     pub fn make_unique(&mut self) {

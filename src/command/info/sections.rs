@@ -105,28 +105,7 @@ pub fn clients(lines: &mut Lines<'_>, source: &Source<'_>) {
 }
 
 pub fn persistence(lines: &mut Lines<'_>, source: &Source<'_>) {
-    let core = source.core;
-    lines.zeros(&[
-        "loading",
-        "async_loading",
-        "current_cow_peak",
-        "current_cow_size",
-        "current_cow_size_age",
-    ]);
-    lines.field("current_fork_perc", "0.00");
-    lines.zeros(&["current_save_keys_processed", "current_save_keys_total"]);
-    lines.field("rdb_changes_since_last_save", source.ks.stats.dirty);
-    lines.field("rdb_bgsave_in_progress", 0);
-    lines.field("rdb_last_save_time", core.last_save_s);
-    lines.field("rdb_last_bgsave_status", "ok");
-    lines.field("rdb_last_bgsave_time_sec", -1);
-    lines.field("rdb_current_bgsave_time_sec", -1);
-    lines.zeros(&[
-        "rdb_saves",
-        "rdb_last_cow_size",
-        "rdb_last_load_keys_expired",
-        "rdb_last_load_keys_loaded",
-    ]);
+    saves(lines, source);
     lines.zeros(&[
         "aof_enabled",
         "aof_rewrite_in_progress",
@@ -142,6 +121,63 @@ pub fn persistence(lines: &mut Lines<'_>, source: &Source<'_>) {
         "module_fork_in_progress",
         "module_fork_last_cow_size",
     ]);
+    loading(lines, source);
+}
+
+/// The RDB part. Nothing is copied by forking here: `cow` counts by how much memory in use has grown since the
+/// snapshot was taken.
+fn saves(lines: &mut Lines<'_>, source: &Source<'_>) {
+    let rdb = &source.core.rdb;
+    let job = rdb.job.as_ref();
+    let keys = job.map_or(0, |job| job.progress.keys.load(Ordering::Relaxed));
+    let total = job.map_or(0, |job| job.total);
+    lines.field("loading", u8::from(rdb.loading.is_some()));
+    lines.field("async_loading", 0);
+    let extra = job.map_or(0, |job| job.extra_now());
+    lines.field(
+        "current_cow_peak",
+        job.map_or(0, |job| job.extra.max(extra)),
+    );
+    lines.field("current_cow_size", extra);
+    lines.field("current_cow_size_age", 0);
+    let done = if total == 0 {
+        0.0
+    } else {
+        keys as f64 * 100.0 / total as f64
+    };
+    lines.field("current_fork_perc", format_args!("{done:.2}"));
+    lines.field("current_save_keys_processed", keys);
+    lines.field("current_save_keys_total", total);
+    lines.field("rdb_changes_since_last_save", source.ks.stats.dirty);
+    lines.field("rdb_bgsave_in_progress", u8::from(job.is_some()));
+    lines.field("rdb_last_save_time", source.core.last_save_s);
+    let status = if rdb.last_ok { "ok" } else { "err" };
+    lines.field("rdb_last_bgsave_status", status);
+    lines.field("rdb_last_bgsave_time_sec", rdb.last_time_s);
+    let current = job.map_or(-1, |job| job.started.elapsed().as_secs() as i64);
+    lines.field("rdb_current_bgsave_time_sec", current);
+    lines.field("rdb_saves", rdb.saves);
+    lines.field("rdb_last_cow_size", rdb.last_extra);
+    lines.field("rdb_last_load_keys_expired", rdb.load_expired);
+    lines.field("rdb_last_load_keys_loaded", rdb.loaded);
+}
+
+/// How far the load is.
+fn loading(lines: &mut Lines<'_>, source: &Source<'_>) {
+    let Some(loading) = &source.core.rdb.loading else {
+        return;
+    };
+    let (total, read) = loading.bytes();
+    lines.field("loading_start_time", loading.start_s);
+    lines.field("loading_total_bytes", total);
+    lines.field(
+        "loading_rdb_used_mem",
+        loading.progress.used_mem.load(Ordering::Relaxed),
+    );
+    lines.field("loading_loaded_bytes", read);
+    let done = read as f64 * 100.0 / total.max(1) as f64;
+    lines.field("loading_loaded_perc", format_args!("{done:.2}"));
+    lines.field("loading_eta_seconds", loading.eta_s());
 }
 
 pub fn replication(lines: &mut Lines<'_>, source: &Source<'_>) {

@@ -36,11 +36,8 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
         "latest_fork_usec",
         "total_forks",
     ]);
-    lines.zeros(&[
-        "migrate_cached_sockets",
-        "slave_expires_tracked_keys",
-        "active_defrag_hits",
-    ]);
+    lines.field("migrate_cached_sockets", source.core.migrations.len());
+    lines.zeros(&["slave_expires_tracked_keys", "active_defrag_hits"]);
     lines.zeros(&[
         "active_defrag_misses",
         "active_defrag_key_hits",

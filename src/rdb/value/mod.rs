@@ -14,7 +14,7 @@ pub use decode::{Decoder, module_name};
 pub use encode::{Encoder, kind_of, needs_field_expiry};
 
 use super::read::{Bytes, Fault, Source};
-use super::{VERSION_BASE, VERSION_MAX, VERSION_VALKEY};
+use super::{VERSION_BASE, VERSION_FIELD_EXPIRY, VERSION_MAX, VERSION_VALKEY};
 use crate::base::crc::crc64;
 use crate::value::Limits;
 use crate::value::entry::{Entry, Head};
@@ -25,13 +25,18 @@ const FOOTER: usize = 10;
 /// The value of an entry as DUMP replies it.
 pub fn encode(entry: &Entry, encoder: &mut Encoder) -> std::io::Result<Vec<u8>> {
     let payload = entry.payload();
-    let version = encoder.version.max(if encode::needs_field_expiry(payload) {
-        super::VERSION_FIELD_EXPIRY
+    let needed = if needs_field_expiry(payload) {
+        VERSION_FIELD_EXPIRY
     } else {
         VERSION_BASE
-    });
+    };
+    let asked = encoder.version;
+    let version = asked.max(needed);
     let mut out = vec![kind_of(payload, version)];
-    encoder.put(&mut out, payload)?;
+    encoder.version = version;
+    let done = encoder.put(&mut out, payload);
+    encoder.version = asked;
+    done?;
     out.extend_from_slice(&(version as u16).to_le_bytes());
     let crc = crc64(&out);
     out.extend_from_slice(&crc.to_le_bytes());
