@@ -9,5 +9,7 @@ pub mod keyspace;
 pub mod log;
 pub mod logging;
 pub mod net;
+pub mod pubsub;
 pub mod resp;
+pub mod tracking;
 pub mod value;

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod latency;
 pub mod list;
 pub mod memory;
+pub mod pubsub;
 pub mod registry;
 pub mod server;
 pub mod set;
@@ -29,6 +30,7 @@ pub mod slowlog;
 pub mod spec;
 pub mod string;
 pub mod syntax;
+pub mod tracking;
 pub mod transactions;
 pub mod zset;
 

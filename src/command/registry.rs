@@ -26,6 +26,7 @@ const TABLES: &[&[Spec]] = &[
     super::latency::TABLE,
     super::list::TABLE,
     super::memory::TABLE,
+    super::pubsub::TABLE,
     super::server::TABLE,
     super::set::TABLE,
     super::slowlog::TABLE,
@@ -68,6 +69,11 @@ impl Command {
         self.subs()
             .iter()
             .find(|c| c.spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Its replies are messages, which reach even clients that want no replies.
+    pub fn replies_by_push(&self) -> bool {
+        self.flags.contains(Flags::PUBSUB) && self.spec.name.ends_with("subscribe")
     }
 
     /// The container of a sub-command.

@@ -10,6 +10,7 @@ use super::held::HeldReply;
 use super::watch::{Multi, WatchedKey};
 use crate::command::registry::Command;
 use crate::net::conn::{Close, Conn};
+use crate::pubsub::Subscriptions;
 use crate::resp::reply::{Chunk, Reply};
 use crate::resp::request::{Batch, Fault};
 
@@ -39,6 +40,10 @@ bitflags! {
         const PAUSED = 1 << 9;
         /// A key that it watches has changed: EXEC runs nothing.
         const DIRTY_CAS = 1 << 10;
+        /// Its output holds what was pushed in this turn.
+        const PUSHED = 1 << 11;
+        /// `CLIENT TRACKING ON`.
+        const TRACKING = 1 << 12;
     }
 }
 
@@ -90,6 +95,10 @@ pub struct Client {
     /// The transaction that is being queued.
     pub multi: Option<Box<Multi>>,
     pub watching: Vec<WatchedKey>,
+    /// Channels and patterns; none if there are none.
+    pub subs: Option<Box<Subscriptions>>,
+    /// Bytes of the prefixes of keys that it tracks.
+    pub prefix_bytes: usize,
     /// Offset of the log behind the effects of its last write.
     pub log_offset: u64,
     /// Its replies wait until the log is safe.
@@ -125,6 +134,8 @@ impl Client {
             spent_us: 0,
             multi: None,
             watching: Vec::new(),
+            subs: None,
+            prefix_bytes: 0,
             log_offset: 0,
             held: None,
             soft_limit_since_ms: None,
@@ -140,7 +151,11 @@ impl Client {
     }
 
     pub fn client_type(&self) -> ClientType {
-        ClientType::Normal
+        if self.subs.is_some() {
+            ClientType::Pubsub
+        } else {
+            ClientType::Normal
+        }
     }
 
     /// RESP version as CLIENT LIST shows it.
@@ -198,6 +213,8 @@ impl Client {
                 .iter()
                 .map(|w| w.key.len() + size_of::<WatchedKey>())
                 .sum(),
+            self.subs.as_ref().map_or(0, |subs| subs.memory()),
+            self.prefix_bytes,
         ];
         sizes.iter().map(|n| *n as u64).sum()
     }

@@ -136,7 +136,8 @@ fn over_limit(
         return false;
     };
     let limit = limits[class as usize];
-    let pending = client.conn.pending_out.load(Ordering::Relaxed) as u64;
+    // What is in its output waits for the end of the turn, or for the log.
+    let pending = (client.conn.pending_out.load(Ordering::Relaxed) + client.out.len()) as u64;
     if limit.hard_bytes > 0 && pending >= limit.hard_bytes.max(SMALL_IO as u64) {
         return true;
     }
@@ -178,6 +179,9 @@ impl super::core::Core {
             self.blocking.remove(client.id, &blocked);
         }
         self.discard(client);
+        self.unsubscribe_all(client);
+        self.tracking.disable(client.id);
+        self.pushes.forget(client.id);
     }
 
     /// The client as CLIENT LIST shows it, for the log.

@@ -23,7 +23,7 @@ pub struct Call<'a> {
 type Check = fn(&mut Runner<'_>, &Call<'_>) -> Result<(), Error>;
 
 /// All checks, in order; the first error is the reply.
-const CHECKS: &[Check] = &[guarded, authenticated, memory];
+const CHECKS: &[Check] = &[guarded, authenticated, memory, subscribed];
 
 /// Whether the call may run.
 pub fn check(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
@@ -77,6 +77,20 @@ fn authenticated(_: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     } else {
         Err(Error::new("NOAUTH Authentication required."))
     }
+}
+
+/// A client of RESP2 that subscribes cannot tell messages from replies: it may do little else.
+fn subscribed(_: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if call.client.subs.is_none() || call.client.resp3 {
+        return Ok(());
+    }
+    let name = call.command.full_name.as_str();
+    if call.command.replies_by_push() || matches!(name, "ping" | "quit" | "reset") {
+        return Ok(());
+    }
+    Err(Error::text(format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    )))
 }
 
 /// Evicts if the limit is exceeded, and refuses commands that may need memory if that did not

@@ -82,6 +82,9 @@ impl Server {
         let begin_us = self.core.now_us;
         client.active_ms = self.core.now_ms();
         let mut out = std::mem::take(&mut client.out);
+        if self.core.owes(client) {
+            self.core.settle(client, &mut out);
+        }
         let room = self.output_room(client);
         out.set_cap(room);
         let batch = &*waiting.batch;
@@ -142,7 +145,9 @@ impl Server {
     }
 
     /// Ends a turn of the actor: what reads the log gets what the turn wrote.
-    pub fn end_turn(&mut self) {}
+    pub fn end_turn(&mut self) {
+        self.flush_pushes();
+    }
 
     /// Ends a connection whose request cannot be understood.
     fn refuse(&mut self, client: &mut Client, out: &mut Reply, fault: &Fault) {

@@ -49,6 +49,8 @@ pub struct Effects {
     pub touched: Vec<(usize, Vec<u8>)>,
     /// Databases that changed as a whole (FLUSHALL, SWAPDB), only while `watching`.
     pub whole: Vec<usize>,
+    /// FLUSHALL or FLUSHDB ran.
+    pub flushed: bool,
 }
 
 impl Effects {
@@ -84,6 +86,9 @@ impl Effects {
     /// There is something that somebody wants to hear of.
     #[inline]
     pub fn is_told(&self) -> bool {
-        !(self.events.is_empty() && self.touched.is_empty() && self.whole.is_empty())
+        !(self.events.is_empty()
+            && self.touched.is_empty()
+            && self.whole.is_empty()
+            && !self.flushed)
     }
 }

@@ -10,6 +10,8 @@ use crate::base::num;
 pub struct CommandLog {
     /// Number of consumers.
     consumers: usize,
+    /// How many of them are replicas, which also get what changes no data (PUBLISH).
+    pub replicas: usize,
     /// Database that the last entry was for; a SELECT goes before an entry for another one.
     selected: Option<usize>,
     /// Offset behind the last byte of `pending`.
@@ -89,6 +91,17 @@ impl CommandLog {
         encode(&mut self.pending, args);
         self.offset += (self.pending.len() - before) as u64;
         self.ends.push(self.pending.len());
+    }
+
+    /// As [`CommandLog::append`], for what only replicas need: without one it goes nowhere.
+    pub fn append_for_replicas<'a>(
+        &mut self,
+        db: usize,
+        args: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) {
+        if self.replicas > 0 {
+            self.append(db, args);
+        }
     }
 
     /// Ends the present unit. With `whole`, several commands become one transaction; else each is a
