@@ -21,6 +21,7 @@ const GROUPS: &[&str] = &[
     "geo",
     "connection",
     "server",
+    "pubsub",
 ];
 
 /// Commands of those groups that this server does not have, beside those of `support::later`.
@@ -31,6 +32,7 @@ const NOT_LISTED: &[(&str, &str)] = &[
     ("commandlog", "of another server"),
     ("hotkeys", "of a later release than the one that we promise"),
     ("himport", "of a later release than the one that we promise"),
+    ("blmovem", "of a later release than the one that we promise"),
     ("lmovem", "of a later release than the one that we promise"),
     (
         "sdiffcard",

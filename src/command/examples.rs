@@ -348,4 +348,8 @@ pub const CALLS: &[&str] = &[
     "TTL timed",
     "TYPE text",
     "UNLINK text set",
+    // Channels.
+    "SPUBLISH channel text",
+    "SSUBSCRIBE channel",
+    "SUNSUBSCRIBE channel",
 ];

@@ -58,6 +58,7 @@ impl Server {
         let limit = self.core.config.maxmemory;
         if limit > 0 && alloc::used_memory() > limit {
             self.runner().evict();
+            self.runner().end_slice();
         }
         self.watch_clients();
         self.core.evict_clients(0);

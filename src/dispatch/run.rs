@@ -245,16 +245,20 @@ impl Runner<'_> {
         }
         self.ks.effects.events = events;
         let by = client.as_deref().map_or(0, |client| client.id);
+        for key in std::mem::take(&mut self.ks.effects.lapsed) {
+            self.core.key_changed(&key, 0);
+        }
         let mut touched = std::mem::take(&mut self.ks.effects.touched);
         for (db, key) in touched.drain(..) {
-            self.core.touch_watched(db, &key, client.as_deref_mut());
+            self.core
+                .touch_watched((db, &key), self.ks, client.as_deref_mut());
             self.core.key_changed(&key, by);
             self.core.blocking.signal(db, key);
         }
         self.ks.effects.touched = touched;
         for db in std::mem::take(&mut self.ks.effects.whole) {
             self.core
-                .touch_watched_db(db, &self.ks, client.as_deref_mut());
+                .touch_watched_db(db, self.ks, client.as_deref_mut());
             self.core.blocking.signal_db(db);
         }
         if std::mem::take(&mut self.ks.effects.flushed) {

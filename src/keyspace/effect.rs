@@ -49,6 +49,8 @@ pub struct Effects {
     pub touched: Vec<(usize, Vec<u8>)>,
     /// Databases that changed as a whole (FLUSHALL, SWAPDB), only while `watching`.
     pub whole: Vec<usize>,
+    /// Keys that were touched because they expired or were evicted: nobody's doing.
+    pub lapsed: Vec<Vec<u8>>,
     /// FLUSHALL or FLUSHDB ran.
     pub flushed: bool,
 }
@@ -68,6 +70,13 @@ impl Effects {
     pub fn touch(&mut self, db: usize, key: &[u8]) {
         if self.watching {
             self.touched.push((db, key.to_vec()));
+        }
+    }
+
+    /// The touched key is gone without a client's wish.
+    pub fn lapse(&mut self, key: &[u8]) {
+        if self.watching {
+            self.lapsed.push(key.to_vec());
         }
     }
 

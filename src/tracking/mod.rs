@@ -199,7 +199,11 @@ impl Tracking {
     fn note_change(&mut self, key: &[u8], by: u64) {
         for (prefix, place) in &mut self.prefixes {
             if key.starts_with(prefix) {
-                place.changed.entry(key.to_vec()).or_insert(by);
+                // Of two changes by different clients, each is somebody else's for everybody.
+                let changed = place.changed.entry(key.to_vec());
+                changed
+                    .and_modify(|old| *old = if *old == by { by } else { 0 })
+                    .or_insert(by);
             }
         }
     }
