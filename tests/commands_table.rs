@@ -21,6 +21,7 @@ const GROUPS: &[&str] = &[
     "geo",
     "connection",
     "server",
+    "pubsub",
 ];
 
 /// Commands of those groups that this server does not have, beside those of `support::later`.

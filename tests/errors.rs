@@ -14,7 +14,6 @@ use support::{Client, Server, Value, reference, words};
 /// Whole categories whose feature does not exist yet.
 const LATER_CATEGORIES: &[(&str, &str)] = &[
     ("stream", "streams are not built yet"),
-    ("multi", "transactions are not built yet"),
     ("script", "scripts are not built yet"),
     ("dump", "DUMP and RESTORE come with persistence"),
     ("migrate", "MIGRATE comes with persistence"),
@@ -27,7 +26,6 @@ const LATER_CATEGORIES: &[(&str, &str)] = &[
     ("loading", "persistence is not built yet"),
     ("persistence", "persistence is not built yet"),
     ("shutdown", "failing saves need persistence"),
-    ("subscribe-mode", "publish/subscribe is not built yet"),
     ("cluster", "cluster mode is not built yet"),
     ("sentinel", "Sentinel is not built yet"),
 ];
@@ -147,6 +145,10 @@ fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> 
         let reply = client.call(&["CONFIG", "SET", name, value]);
         assert_eq!(reply.text(), "OK", "CONFIG SET {name} {value}");
     };
+    let track = |client: &mut Client, options: &[&str]| {
+        let reply = client.call(&[&["CLIENT", "TRACKING", "ON"], options].concat());
+        assert_eq!(reply.text(), "OK", "{options:?}");
+    };
     match state {
         "requirepass pw, not authenticated" => {
             set(client, "requirepass", "pw");
@@ -192,6 +194,18 @@ fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> 
             value.extend_from_slice(b"zzzz");
             client.call(&[&b"SET"[..], b"h", &value]);
         }
+        "RESP2 client subscribed to a" => {
+            client.call(&["SUBSCRIBE", "a"]);
+        }
+        "RESP3 client subscribed to a" => {
+            client.call(&["HELLO", "3"]);
+            client.call(&["SUBSCRIBE", "a"]);
+        }
+        "RESP2" => {}
+        "tracking on" | "tracking on (default mode)" => track(client, &[]),
+        "tracking OPTIN" => track(client, &["OPTIN"]),
+        "tracking OPTOUT" => track(client, &["OPTOUT"]),
+        "tracking BCAST PREFIX ab" => track(client, &["BCAST", "PREFIX", "ab"]),
         "second client idle" | "own id" => return Some(vec![server.connect()]),
         "maxclients 2, two connected" => {
             let other = server.connect();

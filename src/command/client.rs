@@ -7,6 +7,7 @@ use crate::command::client_info;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::command::spec::{Group, Spec, cats, flags};
+use crate::command::tracking;
 use crate::dispatch::client::{Client, ClientFlags, ClientType};
 use crate::dispatch::core::Pause;
 
@@ -21,6 +22,18 @@ pub static TABLE: &[Spec] = &[Spec {
     arity: -2,
     summary: "Groups the commands about client connections.",
     subs: &[
+        Spec {
+            name: "caching",
+            since: "6.0.0",
+            arity: 3,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Tells whether the keys of the next command are tracked.",
+            complexity: "O(1)",
+            syntax: "mode<YES|NO>",
+            run: tracking::caching,
+            ..ROW
+        },
         Spec {
             name: "getname",
             since: "2.6.9",
@@ -40,7 +53,7 @@ pub static TABLE: &[Spec] = &[Spec {
             categories: cats!(CONNECTION),
             summary: "Returns the id of the connection that gets the invalidation messages.",
             complexity: "O(1)",
-            run: getredir,
+            run: tracking::getredir,
             ..ROW
         },
         Spec {
@@ -199,6 +212,29 @@ pub static TABLE: &[Spec] = &[Spec {
             ..ROW
         },
         Spec {
+            name: "tracking",
+            since: "6.0.0",
+            arity: -3,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Switches the help of the server for client-side caching on or off.",
+            complexity: "O(1)",
+            syntax: "status<ON|OFF> [REDIRECT:client-id/i] [PREFIX:prefix+...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+            run: tracking::tracking,
+            ..ROW
+        },
+        Spec {
+            name: "trackinginfo",
+            since: "6.2.0",
+            arity: 2,
+            flags: flags!(NOSCRIPT | LOADING | STALE),
+            categories: cats!(CONNECTION),
+            summary: "Describes how the connection tracks keys.",
+            complexity: "O(1)",
+            run: tracking::trackinginfo,
+            ..ROW
+        },
+        Spec {
             name: "unblock",
             since: "5.0.0",
             arity: -3,
@@ -226,6 +262,8 @@ pub static TABLE: &[Spec] = &[Spec {
 }];
 
 const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Enable/disable tracking of the keys for next command in OPTIN/OPTOUT modes.",
     "GETREDIR",
     "    Return the client ID we are redirecting to when tracking is enabled.",
     "GETNAME",
@@ -272,6 +310,11 @@ const HELP: &[&str] = &[
     "    * LIB-VER: the client lib version.",
     "UNBLOCK <clientid> [TIMEOUT|ERROR]",
     "    Unblock the specified blocked client.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+    "         [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Control server assisted client side caching.",
+    "TRACKINGINFO",
+    "    Report tracking status for the current connection.",
     "NO-EVICT (ON|OFF)",
     "    Protect current client connection from eviction.",
     "NO-TOUCH (ON|OFF)",
@@ -337,11 +380,6 @@ fn setinfo(ctx: &mut Ctx<'_>) -> Outcome {
     }
     *target = value.to_vec();
     ctx.out.ok();
-    Ok(())
-}
-
-fn getredir(ctx: &mut Ctx<'_>) -> Outcome {
-    ctx.out.int(-1);
     Ok(())
 }
 

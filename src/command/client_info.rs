@@ -5,15 +5,26 @@ use std::sync::atomic::Ordering;
 use crate::command::registry::Command;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::core::Core;
+use crate::pubsub::Kind;
 use crate::resp::reply::Chunk;
+use crate::tracking::Modes;
 
 /// Letters of the flags in the order in which Redis prints them.
-fn flag_letters(client: &Client) -> String {
+fn flag_letters(client: &Client, core: &Core) -> String {
+    let tracks = |mode| {
+        core.tracking
+            .of(client.id)
+            .is_some_and(|t| t.modes.contains(mode))
+    };
     let is = |flag| client.is(flag);
     let table = [
         (is(ClientFlags::MONITOR), 'O'),
+        (client.subs.is_some(), 'P'),
         (client.multi.is_some(), 'x'),
         (client.blocked.is_some(), 'b'),
+        (is(ClientFlags::TRACKING), 't'),
+        (tracks(Modes::BROKEN_REDIR), 'R'),
+        (tracks(Modes::BCAST), 'B'),
         (is(ClientFlags::DIRTY_CAS), 'd'),
         (is(ClientFlags::CLOSE_AFTER_REPLY), 'c'),
         (is(ClientFlags::UNIX), 'U'),
@@ -30,6 +41,12 @@ fn flag_letters(client: &Client) -> String {
     } else {
         letters
     }
+}
+
+/// The client that gets the invalidations: -1 without tracking, 0 the client itself.
+pub fn redirect(client: &Client, core: &Core) -> i64 {
+    let tracker = core.tracking.of(client.id);
+    tracker.map_or(-1, |t| i64::try_from(t.redirect).unwrap_or(i64::MAX))
 }
 
 /// `id=… addr=… …`, without a line end.
@@ -52,10 +69,11 @@ pub fn line_with(client: &Client, core: &Core, last: Option<&'static Command>) -
             .count()
     });
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let subs = |kind| client.subs.as_ref().map_or(0, |subs| subs.count(kind));
     let events = if pending > 0 { "rw" } else { "r" };
     let waiting = client.waiting.as_ref().map_or(0, |w| w.batch.capacity());
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} qbuf={query} qbuf-free={free} argv-mem={waiting} multi-mem={} rbs={} rbp={} obl=0 oll={queued} omem={pending} tot-mem={} events={events} cmd={} user={} redir=-1 resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} watch={} qbuf={query} qbuf-free={free} argv-mem={waiting} multi-mem={} rbs={} rbp={} obl=0 oll={queued} omem={pending} tot-mem={} events={events} cmd={} user={} redir={} resp={} lib-name={} lib-ver={} io-thread=0 tot-net-in={} tot-net-out={} tot-cmds={}",
         client.id,
         conn.addr,
         conn.laddr,
@@ -63,8 +81,11 @@ pub fn line_with(client: &Client, core: &Core, last: Option<&'static Command>) -
         text(&client.name),
         (now - client.created_ms) / 1000,
         (now - client.active_ms).max(0) / 1000,
-        flag_letters(client),
+        flag_letters(client, core),
         client.db,
+        subs(Kind::Channel),
+        subs(Kind::Pattern),
+        subs(Kind::Shard),
         client
             .multi
             .as_ref()
@@ -76,6 +97,7 @@ pub fn line_with(client: &Client, core: &Core, last: Option<&'static Command>) -
         client.memory(),
         last.map_or("NULL", |c| &c.full_name),
         text(&client.user.name),
+        redirect(client, core),
         client.resp(),
         text(&client.lib_name),
         text(&client.lib_ver),

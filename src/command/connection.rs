@@ -114,7 +114,14 @@ const HELLO_NOAUTH: Error = Error::new(
 );
 
 fn ping(ctx: &mut Ctx<'_>) -> Outcome {
+    let subscribed = ctx.client.subs.is_some() && !ctx.client.resp3;
     match ctx.args.len() {
+        len @ 1..=2 if subscribed => {
+            // In the shape of a message, which is all that such a client expects.
+            ctx.out.array(2);
+            ctx.out.bulk(b"pong");
+            ctx.out.bulk(if len == 2 { ctx.args.get(1) } else { b"" });
+        }
         1 => ctx.out.simple("PONG"),
         2 => ctx.out.bulk(ctx.args.get(1)),
         _ => return Err(Error::arity("ping")),
@@ -150,6 +157,8 @@ fn reset(ctx: &mut Ctx<'_>) -> Outcome {
     let id = ctx.client.id;
     ctx.core.monitors.retain(|m| *m != id);
     ctx.core.discard(ctx.client);
+    ctx.core.unsubscribe_all(ctx.client);
+    super::tracking::disable(ctx);
     let client = &mut *ctx.client;
     client.flags.remove(
         ClientFlags::MONITOR

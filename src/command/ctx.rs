@@ -124,6 +124,15 @@ impl Ctx<'_> {
         }
     }
 
+    /// Sends the command to the replicas although it changes nothing.
+    pub fn replicate_only(&mut self) {
+        let args = self.args.iter();
+        self.db
+            .ks
+            .log
+            .append_for_replicas(Some(self.db.index), args);
+    }
+
     /// Unix time in ms at which the call began; the same for the whole call.
     pub fn now_ms(&self) -> i64 {
         self.db.now_ms()

@@ -450,4 +450,8 @@ pub const CALLS: &[&str] = &[
     "XTRIM stream MAXLEN 0 DELREF",
     "COPY stream new",
     "RENAME stream new",
+    // Channels.
+    "SPUBLISH channel text",
+    "SSUBSCRIBE channel",
+    "SUNSUBSCRIBE channel",
 ];

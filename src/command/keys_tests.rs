@@ -34,7 +34,10 @@ fn named(call: &str) -> (&'static registry::Command, KeySet, KeySet) {
     let mut list = KeyList::new();
     keys_of(command.spec, &words.as_slice(), &mut list).expect("keys");
     let writable = KeyFlags::RW | KeyFlags::OW | KeyFlags::RM;
-    let all = list.iter().map(|key| words[key.at].clone()).collect();
+    let keys = list
+        .iter()
+        .filter(|key| !key.flags.contains(KeyFlags::NOT_KEY));
+    let all = keys.map(|key| words[key.at].clone()).collect();
     let changeable = list.iter().filter(|key| key.flags.intersects(writable));
     (
         command,

@@ -29,6 +29,7 @@ const TABLES: &[&[Spec]] = &[
     super::list::TABLE,
     super::memory::TABLE,
     super::persistence::TABLE,
+    super::pubsub::TABLE,
     super::replication::TABLE,
     super::server::TABLE,
     super::set::TABLE,
@@ -73,6 +74,11 @@ impl Command {
         self.subs()
             .iter()
             .find(|c| c.spec.name.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Its replies are messages, which reach even clients that want no replies.
+    pub fn replies_by_push(&self) -> bool {
+        self.flags.contains(Flags::PUBSUB) && self.spec.name.ends_with("subscribe")
     }
 
     /// The container of a sub-command.

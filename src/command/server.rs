@@ -138,6 +138,7 @@ fn flush(ctx: &mut Ctx<'_>, indexes: std::ops::Range<usize>) -> Outcome {
     let name = ctx.command.spec.name.to_ascii_uppercase();
     let ks = &mut *ctx.db.ks;
     let mut old = Vec::new();
+    ks.effects.flushed = true;
     for index in indexes {
         if !ks.dbs[index].table.is_empty() {
             ks.effects.present.dirty += ks.dbs[index].table.len() as u64;

@@ -73,6 +73,44 @@ impl Bench {
         bytes
     }
 
+    /// Adds a client beside the one that [`Bench::say`] speaks for; returns its id.
+    pub fn join(&mut self, resp3: bool) -> u64 {
+        let id = 100 + self.server.core.clients.len() as u64;
+        let conn = Conn::new(id, format!("127.0.0.1:{id}"), "".into(), false, 0, true);
+        let mut client = Client::new(Arc::new(conn), 0, ClientFlags::AUTHENTICATED);
+        client.resp3 = resp3;
+        client.out.set_resp3(resp3);
+        let slot = self.server.core.clients.add(Box::new(client));
+        let client = self.server.core.clients.at_mut(slot, id);
+        let conn = &client.expect("just added").conn;
+        conn.slot.store(slot, std::sync::atomic::Ordering::Relaxed);
+        id
+    }
+
+    /// As [`Bench::say`] for a client that has joined.
+    pub fn say_as(&mut self, id: u64, line: &str) -> String {
+        let slot = self.server.core.clients.slot_of(id).expect("it has joined");
+        let client = self.server.core.clients.take(slot, id);
+        let mut client = client.expect("it is in its place");
+        std::mem::swap(&mut self.client, &mut client);
+        let reply = self.say(line);
+        std::mem::swap(&mut self.client, &mut client);
+        self.server.core.clients.put_back(slot, client);
+        reply
+    }
+
+    /// Ends the turn; returns what came to the client without a request, as [`Bench::say`] does.
+    pub fn heard(&mut self, id: u64) -> String {
+        self.server.end_turn();
+        let client = self.server.core.clients.get(id).expect("it has joined");
+        let chunks = client
+            .conn
+            .with(|outbox| std::mem::take(&mut outbox.chunks));
+        let bytes: Vec<u8> = chunks.iter().flat_map(|c| c.bytes().to_vec()).collect();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        text.trim_end().replace("\r\n", " ")
+    }
+
     /// Runs one command given as words; returns its reply as text, quoted as `\r\n`-free lines
     /// joined by spaces: `+OK`, `:1`, `*2 $1 a $1 b`.
     pub fn say(&mut self, line: &str) -> String {

@@ -77,7 +77,8 @@ pub static TABLE: &[Spec] = &[
 
 /// `MULTI`
 fn multi(ctx: &mut Ctx<'_>) -> Outcome {
-    if ctx.client.multi.is_some() {
+    if let Some(multi) = &mut ctx.client.multi {
+        multi.aborted = true;
         return Err(Error::new("ERR MULTI calls can not be nested"));
     }
     ctx.client.multi = Some(Box::default());
@@ -97,7 +98,8 @@ fn discard(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// `WATCH key [key …]`
 fn watch(ctx: &mut Ctx<'_>) -> Outcome {
-    if ctx.client.multi.is_some() {
+    if let Some(multi) = &mut ctx.client.multi {
+        multi.aborted = true;
         return Err(Error::new("ERR WATCH inside MULTI is not allowed"));
     }
     // The transaction is spoilt already: more keys change nothing.

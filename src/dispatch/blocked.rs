@@ -280,6 +280,7 @@ impl Core {
         let Some(slot) = self.clients.slot_of(id) else {
             return false;
         };
+        self.deliver();
         let Some(mut client) = self.clients.take(slot, id) else {
             return false;
         };

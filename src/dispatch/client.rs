@@ -12,6 +12,7 @@ use super::watch::{Multi, WatchedKey};
 use crate::acl::User;
 use crate::command::registry::Command;
 use crate::net::conn::{Close, Conn};
+use crate::pubsub::Subscriptions;
 use crate::resp::reply::{Chunk, Reply};
 use crate::resp::request::{Batch, Fault};
 use crate::value::stream::StreamId;
@@ -46,6 +47,10 @@ bitflags! {
         const REPLICA = 1 << 11;
         /// Runs what the master sends.
         const MASTER = 1 << 12;
+        /// Its output holds what was pushed in this turn.
+        const PUSHED = 1 << 13;
+        /// `CLIENT TRACKING ON`.
+        const TRACKING = 1 << 14;
     }
 }
 
@@ -103,6 +108,10 @@ pub struct Client {
     /// The transaction that is being queued.
     pub multi: Option<Box<Multi>>,
     pub watching: Vec<WatchedKey>,
+    /// Channels and patterns; none if there are none.
+    pub subs: Option<Box<Subscriptions>>,
+    /// Bytes of the prefixes of keys that it tracks.
+    pub prefix_bytes: usize,
     /// Offset of the log behind the effects of its last write.
     pub log_offset: u64,
     /// Its replies wait until the log is safe.
@@ -139,6 +148,8 @@ impl Client {
             spent_us: 0,
             multi: None,
             watching: Vec::new(),
+            subs: None,
+            prefix_bytes: 0,
             log_offset: 0,
             held: None,
             soft_limit_since_ms: None,
@@ -158,6 +169,8 @@ impl Client {
             ClientType::Replica
         } else if self.is(ClientFlags::MASTER) {
             ClientType::Master
+        } else if self.subs.is_some() {
+            ClientType::Pubsub
         } else {
             ClientType::Normal
         }
@@ -218,6 +231,8 @@ impl Client {
                 .iter()
                 .map(|w| w.key.len() + size_of::<WatchedKey>())
                 .sum(),
+            self.subs.as_ref().map_or(0, |subs| subs.memory()),
+            self.prefix_bytes,
         ];
         sizes.iter().map(|n| *n as u64).sum()
     }

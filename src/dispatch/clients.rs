@@ -37,6 +37,13 @@ impl Clients {
         }
     }
 
+    /// The client at a place; `None` if it is not there or if its command runs.
+    #[inline]
+    pub fn at_mut(&mut self, slot: usize, id: u64) -> Option<&mut Client> {
+        let client = self.slots.get_mut(slot)?.as_deref_mut()?;
+        (client.id == id).then_some(client)
+    }
+
     #[inline]
     pub fn put_back(&mut self, slot: usize, client: Box<Client>) {
         self.slots[slot] = Some(client);

@@ -9,6 +9,7 @@ use super::blocked::Blocking;
 use super::clients::Clients;
 use super::held::Held;
 use super::latency::LatencyMonitor;
+use super::push::Pushes;
 use super::slowlog::SlowLog;
 use super::stats::Stats;
 use super::watch::Watched;
@@ -21,7 +22,9 @@ use crate::config::Config;
 use crate::keyspace::evict::Pool;
 use crate::logging::Log;
 use crate::net::listen::Listeners;
+use crate::pubsub::PubSub;
 use crate::replication::Replication;
+use crate::tracking::Tracking;
 
 /// `CLIENT PAUSE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +69,12 @@ pub struct Core {
     pub blocking: Blocking,
     /// Keys that clients WATCH.
     pub watched: Watched,
+    /// What clients get without having asked, until the end of the command or of the turn.
+    pub pushes: Pushes,
+    /// Channels and their subscribers.
+    pub pubsub: PubSub,
+    /// Client-side caching.
+    pub tracking: Tracking,
     /// Replies that wait until the log is safe.
     pub held: Held,
     /// Commands that the running one runs inside of itself, and these inside of them.
@@ -147,6 +156,9 @@ impl Core {
             runnable: VecDeque::new(),
             blocking: Blocking::default(),
             watched: Watched::default(),
+            pushes: Pushes::default(),
+            pubsub: PubSub::default(),
+            tracking: Tracking::default(),
             held: Held::default(),
             depth: 0,
             mailbox: None,
@@ -203,7 +215,7 @@ impl Core {
     /// Somebody wants to hear of every key that changes.
     #[inline]
     pub fn is_watching(&self) -> bool {
-        !self.watched.is_empty() || self.blocking.waits_for_keys()
+        !self.watched.is_empty() || self.blocking.waits_for_keys() || self.tracking.is_watching()
     }
 
     /// Logs must not show argument `at` of the present command.

@@ -59,6 +59,7 @@ impl Server {
         let limit = self.core.config.maxmemory;
         if limit > 0 && alloc::used_memory() > limit {
             self.runner().evict();
+            self.runner().end_slice();
         }
         save::cron(&mut self.ks, &mut self.core);
         if let Some(loading) = &mut self.core.rdb.loading {
@@ -149,7 +150,8 @@ fn over_limit(
         return false;
     };
     let limit = limits[class as usize];
-    let pending = client.conn.pending_out.load(Ordering::Relaxed) as u64;
+    // What is in its output waits for the end of the turn, or for the log.
+    let pending = (client.conn.pending_out.load(Ordering::Relaxed) + client.out.len()) as u64;
     if limit.hard_bytes > 0 && pending >= limit.hard_bytes.max(SMALL_IO as u64) {
         return true;
     }
@@ -192,6 +194,9 @@ impl super::core::Core {
         }
         self.discard(client);
         self.repl.forget(client.id);
+        self.unsubscribe_all(client);
+        self.tracking.disable(client.id);
+        self.pushes.forget(client.id);
     }
 
     /// The client as CLIENT LIST shows it, for the log.

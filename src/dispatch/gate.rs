@@ -33,6 +33,7 @@ const CHECKS: &[Check] = &[
     memory,
     saves_fail,
     replicated,
+    subscribed,
     loading,
 ];
 
@@ -200,6 +201,20 @@ fn loading(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::new("LOADING Redis is loading the dataset in memory"))
+}
+
+/// A client of RESP2 that subscribes cannot tell messages from replies: it may do little else.
+fn subscribed(_: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if call.client.subs.is_none() || call.client.resp3 {
+        return Ok(());
+    }
+    let name = call.command.full_name.as_str();
+    if call.command.replies_by_push() || matches!(name, "ping" | "quit" | "reset") {
+        return Ok(());
+    }
+    Err(Error::text(format!(
+        "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    )))
 }
 
 /// Evicts if the limit is exceeded, and refuses commands that may need memory if that did not

@@ -48,6 +48,13 @@ impl Held {
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
+
+    /// What a client's output holds waits for this offset, with what waits already.
+    pub fn hold(&mut self, client: &mut Client, offset: u64) {
+        self.queue.push_back((offset, client.id));
+        let batch = client.held.take().and_then(|held| held.batch);
+        client.held = Some(HeldReply { offset, batch });
+    }
 }
 
 impl Server {

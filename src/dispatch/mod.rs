@@ -19,6 +19,7 @@ pub mod held;
 pub mod histogram;
 pub mod latency;
 pub mod prefetch;
+pub mod push;
 pub mod record;
 pub mod run;
 pub mod server;

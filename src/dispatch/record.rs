@@ -1,6 +1,7 @@
 //! What is kept of a call: statistics, latency, slow log, and the line for those who MONITOR.
 
 use super::client::{Client, ClientFlags};
+use super::push::Push;
 use super::run::Runner;
 use super::slowlog;
 use crate::command::args::Args;
@@ -106,11 +107,7 @@ impl Runner<'_> {
         }
         line.extend_from_slice(b"\r\n");
         for id in self.core.monitors.clone() {
-            if let Some(watcher) = self.core.clients.get_mut(id) {
-                watcher.out.raw(&line);
-                watcher.flush(None);
-            }
-            self.core.check_output_limit(id);
+            self.core.push(id, Push::Line(line.clone()));
         }
     }
 }

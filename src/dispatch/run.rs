@@ -45,21 +45,31 @@ pub enum Called {
 impl Runner<'_> {
     /// Runs one command and writes its reply.
     pub fn execute(&mut self, client: &mut Client, out: &mut Reply, args: Args<'_>) -> Called {
-        let begin = out.mark();
+        let mut begin = out.mark();
         // Of a wait that is over.
         client.resume.clear();
         if client.flags.contains(ClientFlags::REPLY_SKIP_NEXT) {
             client.flags.remove(ClientFlags::REPLY_SKIP_NEXT);
             client.flags.insert(ClientFlags::REPLY_SKIP);
         }
-        let mut called = Called::Done;
-        match self.resolve(client, &args) {
+        let (mut called, mut pushed) = (Called::Done, false);
+        let resolved = self.resolve(client, &args);
+        if self.ks.effects.is_told() {
+            // What was evicted for the command goes before it.
+            self.tell(Some(client));
+            self.ks.log.end_unit(false);
+            self.core.settle(client, out);
+            begin = out.mark();
+        }
+        let command = resolved.as_ref().ok().copied();
+        match resolved {
             Ok(command) if client.multi.is_some() && !runs_in_multi(command) => {
                 client.queue(command, &args);
                 out.simple("QUEUED");
             }
             Ok(command) => {
                 client.last = Some(command);
+                pushed = command.replies_by_push();
                 called = self.call(client, out, command, args);
                 if called == Called::Blocked {
                     self.core.blocking.add(client);
@@ -74,7 +84,16 @@ impl Runner<'_> {
             .intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
         {
             client.flags.remove(ClientFlags::REPLY_SKIP);
-            out.truncate(begin);
+            if !pushed {
+                out.truncate(begin);
+            }
+        }
+        let client_command = command.is_some_and(|c| c.full_name.starts_with("client|"));
+        if client.is(ClientFlags::TRACKING) && client.multi.is_none() && !client_command {
+            self.core.tracking.forget_caching(client.id);
+        }
+        if self.core.owes(client) {
+            self.core.settle(client, out);
         }
         called
     }
@@ -177,6 +196,9 @@ impl Runner<'_> {
         }
         crash::running(None);
         self.spread_effects(client, db, &args);
+        if client.is(ClientFlags::TRACKING) {
+            self.core.remember_read(client, command, &args);
+        }
         let failed = out.has_errors();
         if failed {
             self.count_errors(out);
@@ -229,17 +251,30 @@ impl Runner<'_> {
     /// Tells those who listen what changed: since the last time, by commands or between them. The
     /// client whose command runs is not in its place and hears of it here.
     pub fn tell(&mut self, mut client: Option<&mut Client>) {
-        self.ks.effects.events.clear();
+        let mut events = std::mem::take(&mut self.ks.effects.events);
+        for event in events.drain(..) {
+            self.core.announce(&event);
+        }
+        self.ks.effects.events = events;
+        let by = client.as_deref().map_or(0, |client| client.id);
+        for key in std::mem::take(&mut self.ks.effects.lapsed) {
+            self.core.key_changed(&key, 0);
+        }
         let mut touched = std::mem::take(&mut self.ks.effects.touched);
         for (db, key) in touched.drain(..) {
-            self.core.touch_watched(db, &key, client.as_deref_mut());
+            self.core
+                .touch_watched((db, &key), self.ks, client.as_deref_mut());
+            self.core.key_changed(&key, by);
             self.core.blocking.signal(db, key);
         }
         self.ks.effects.touched = touched;
         for db in std::mem::take(&mut self.ks.effects.whole) {
             self.core
-                .touch_watched_db(db, &self.ks, client.as_deref_mut());
+                .touch_watched_db(db, self.ks, client.as_deref_mut());
             self.core.blocking.signal_db(db);
+        }
+        if std::mem::take(&mut self.ks.effects.flushed) {
+            self.core.invalidate_all();
         }
     }
 
@@ -272,6 +307,9 @@ impl Runner<'_> {
         };
         let args = waiting.batch.args(waiting.next);
         let mut out = std::mem::take(&mut client.out);
+        if self.core.owes(client) {
+            self.core.settle(client, &mut out);
+        }
         let begin = out.mark();
         client.spent_us = blocked.spent_us;
         let outer_us = self.core.now_us;
@@ -289,6 +327,9 @@ impl Runner<'_> {
         self.core.now_us = self.core.now_us.max(outer_us);
         if done && client.is(ClientFlags::REPLY_OFF) {
             out.truncate(begin);
+        }
+        if self.core.owes(client) {
+            self.core.settle(client, &mut out);
         }
         client.out = out;
         client.waiting = Some(waiting);
@@ -310,6 +351,7 @@ impl Runner<'_> {
     /// Removes victims until memory is within the limit. False if it is not and nothing more can
     /// be removed; true also when time is up and the next command goes on.
     pub fn evict(&mut self) -> bool {
+        self.ks.effects.watching = self.core.is_watching();
         let limit = self.core.config.maxmemory;
         let begin = self.core.clock.mono_us();
         let mut freed_any = false;

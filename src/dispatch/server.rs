@@ -82,6 +82,9 @@ impl Server {
         let begin_us = self.core.now_us;
         client.active_ms = self.core.now_ms();
         let mut out = std::mem::take(&mut client.out);
+        if self.core.owes(client) {
+            self.core.settle(client, &mut out);
+        }
         let room = self.output_room(client);
         out.set_cap(room);
         let batch = &*waiting.batch;
@@ -152,6 +155,7 @@ impl Server {
             let taken = self.ks.log.take();
             self.runner().feed_replicas(&taken);
         }
+        self.flush_pushes();
     }
 
     /// Ends a connection whose request cannot be understood.

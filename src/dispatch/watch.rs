@@ -124,16 +124,33 @@ impl Client {
 
 impl Core {
     /// A key has changed: spoils the transactions of those who watch it. `running` is out of its
-    /// place.
-    pub fn touch_watched(&mut self, db: usize, key: &[u8], running: Option<&mut Client>) {
+    /// place. That a key which was no more when the watch began is deleted is no change.
+    pub fn touch_watched(
+        &mut self,
+        (db, key): (usize, &[u8]),
+        ks: &mut Keyspace,
+        running: Option<&mut Client>,
+    ) {
         if self.watched.is_empty() {
             return;
         }
         let mut running = running;
+        let known = |w: &&WatchedKey| w.db == db && w.key == key;
+        let mut there = None;
         for id in self.watched.of(db, key) {
-            if let Some(client) = running.as_deref_mut().filter(|c| c.id == *id) {
-                client.flags.insert(ClientFlags::DIRTY_CAS);
-            } else if let Some(client) = self.clients.get_mut(*id) {
+            let client = match running.as_deref_mut().filter(|c| c.id == *id) {
+                Some(client) => Some(client),
+                None => self.clients.get_mut(*id),
+            };
+            let Some(client) = client else {
+                continue;
+            };
+            let existed = client
+                .watching
+                .iter()
+                .find(known)
+                .is_some_and(|w| w.existed);
+            if existed || *there.get_or_insert_with(|| ks.at(db).peek(key).is_some()) {
                 client.flags.insert(ClientFlags::DIRTY_CAS);
             }
         }
@@ -141,14 +158,12 @@ impl Core {
 
     /// A database has changed as a whole: spoils the transactions of those who watch a key that was
     /// there or is there now.
-    pub fn touch_watched_db(&mut self, db: usize, ks: &Keyspace, running: Option<&mut Client>) {
+    pub fn touch_watched_db(&mut self, db: usize, ks: &mut Keyspace, running: Option<&mut Client>) {
         let mut running = running;
-        let table = &ks.dbs[db].table;
+        let keys = ks.at(db);
         let hit = |client: &Client| {
-            client.watching.iter().any(|w| {
-                let there = || table.get(ks.seed.hash_bytes(&w.key), &w.key).is_some();
-                w.db == db && (w.existed || there())
-            })
+            let mut own = client.watching.iter().filter(|w| w.db == db);
+            own.any(|w| w.existed || keys.peek(&w.key).is_some())
         };
         for id in self.watched.all_of(db) {
             let client = match running.as_deref_mut().filter(|c| c.id == id) {

@@ -49,6 +49,10 @@ pub struct Effects {
     pub touched: Vec<(usize, Vec<u8>)>,
     /// Databases that changed as a whole (FLUSHALL, SWAPDB), only while `watching`.
     pub whole: Vec<usize>,
+    /// Keys that were touched because they expired or were evicted: nobody's doing.
+    pub lapsed: Vec<Vec<u8>>,
+    /// FLUSHALL or FLUSHDB ran.
+    pub flushed: bool,
 }
 
 impl Effects {
@@ -69,6 +73,13 @@ impl Effects {
         }
     }
 
+    /// The touched key is gone without a client's wish.
+    pub fn lapse(&mut self, key: &[u8]) {
+        if self.watching {
+            self.lapsed.push(key.to_vec());
+        }
+    }
+
     /// All keys of a database changed at once.
     pub fn change_whole(&mut self, db: usize) {
         if self.watching {
@@ -84,6 +95,9 @@ impl Effects {
     /// There is something that somebody wants to hear of.
     #[inline]
     pub fn is_told(&self) -> bool {
-        !(self.events.is_empty() && self.touched.is_empty() && self.whole.is_empty())
+        !(self.events.is_empty()
+            && self.touched.is_empty()
+            && self.whole.is_empty()
+            && !self.flushed)
     }
 }

@@ -139,6 +139,7 @@ impl<'a> Keys<'a> {
             .append(index, [verb.as_bytes(), key].into_iter());
         self.ks.effects.notify(class, name, index, key);
         self.ks.effects.touch(index, key);
+        self.ks.effects.lapse(key);
     }
 
     /// Looks a key up without statistics, clocks or deletion: an expired key is absent.

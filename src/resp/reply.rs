@@ -191,6 +191,17 @@ impl Reply {
         self.buf.extend_from_slice(bytes);
     }
 
+    /// As [`Reply::raw`], for what many clients get: nothing is copied.
+    pub fn raw_shared(&mut self, bytes: Arc<Vec<u8>>) {
+        if !self.buf.is_empty() {
+            self.chunked += self.buf.len();
+            self.chunks
+                .push(Chunk::Owned(std::mem::take(&mut self.buf)));
+        }
+        self.chunked += bytes.len();
+        self.chunks.push(Chunk::Shared(bytes));
+    }
+
     #[inline]
     pub fn ok(&mut self) {
         self.buf.extend_from_slice(b"+OK\r\n");

@@ -11,17 +11,7 @@ const LATER: &[(&str, &str, &str)] = &[
     ("S37", "PSYNC", "comes with replication"),
     ("S39, S67, S68", "SENTINEL", "Sentinel is not built yet"),
     ("S49, S66", "STARTTLS", "TLS is not built yet"),
-    (
-        "S52, S71, S72",
-        "SUBSCRIBE",
-        "publish/subscribe is not built yet",
-    ),
     ("S53", "CLUSTER", "cluster mode is not built yet"),
-    (
-        "S65",
-        "PUBLISH",
-        "CLIENT TRACKING needs messages to clients",
-    ),
 ];
 
 #[test]

@@ -30,21 +30,6 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
     ("READWRITE", "cluster mode is not built yet"),
     ("SENTINEL", "Sentinel is not built yet"),
     ("MODULE", "modules cannot be loaded"),
-    ("PUBLISH", "publish/subscribe is not built yet"),
-    ("SPUBLISH", "publish/subscribe is not built yet"),
-    ("SUBSCRIBE", "publish/subscribe is not built yet"),
-    ("UNSUBSCRIBE", "publish/subscribe is not built yet"),
-    ("PSUBSCRIBE", "publish/subscribe is not built yet"),
-    ("PUNSUBSCRIBE", "publish/subscribe is not built yet"),
-    ("SSUBSCRIBE", "publish/subscribe is not built yet"),
-    ("SUNSUBSCRIBE", "publish/subscribe is not built yet"),
-    ("PUBSUB", "publish/subscribe is not built yet"),
-    ("CLIENT TRACKING", "client-side caching is not built yet"),
-    ("CLIENT CACHING", "client-side caching is not built yet"),
-    (
-        "CLIENT TRACKINGINFO",
-        "client-side caching is not built yet",
-    ),
 ];
 
 /// The reason why the command of `line` (written as for redis-cli) does not exist yet.

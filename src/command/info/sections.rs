@@ -95,7 +95,8 @@ pub fn clients(lines: &mut Lines<'_>, source: &Source<'_>) {
         largest(|c| c.conn.pending_out.load(Ordering::Relaxed)),
     );
     lines.field("blocked_clients", core.blocking.len() + core.paused.len());
-    lines.zeros(&["tracking_clients", "pubsub_clients"]);
+    lines.field("tracking_clients", core.tracking.clients());
+    lines.field("pubsub_clients", core.pubsub.clients());
     lines.field("watching_clients", core.watched.clients());
     lines.field("clients_in_timeout_table", core.blocking.deadlines());
     lines.field("total_watched_keys", core.watched.len());

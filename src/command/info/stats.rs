@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Lines, Source};
 use crate::command::registry;
+use crate::pubsub::Kind;
 
 pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     let core = source.core;
@@ -29,13 +30,11 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("rejected_connections", rejected);
     lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     keys(lines, source);
-    lines.zeros(&[
-        "pubsub_channels",
-        "pubsub_patterns",
-        "pubsubshard_channels",
-        "latest_fork_usec",
-        "total_forks",
-    ]);
+    let pubsub = &core.pubsub;
+    lines.field("pubsub_channels", pubsub.len(Kind::Channel));
+    lines.field("pubsub_patterns", pubsub.len(Kind::Pattern));
+    lines.field("pubsubshard_channels", pubsub.len(Kind::Shard));
+    lines.zeros(&["latest_fork_usec", "total_forks"]);
     lines.field("migrate_cached_sockets", source.core.migrations.len());
     lines.zeros(&["slave_expires_tracked_keys", "active_defrag_hits"]);
     lines.zeros(&[
@@ -43,12 +42,10 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
         "active_defrag_key_hits",
         "active_defrag_key_misses",
     ]);
-    lines.zeros(&[
-        "total_active_defrag_time",
-        "current_active_defrag_time",
-        "tracking_total_keys",
-    ]);
-    lines.zeros(&["tracking_total_items", "tracking_total_prefixes"]);
+    lines.zeros(&["total_active_defrag_time", "current_active_defrag_time"]);
+    lines.field("tracking_total_keys", core.tracking.keys());
+    lines.field("tracking_total_items", core.tracking.items());
+    lines.field("tracking_total_prefixes", core.tracking.prefixes());
     lines.field("unexpected_error_replies", stats.unexpected_errors);
     lines.field("total_error_replies", stats.total_errors);
     lines.field("dump_payload_sanitizations", 0);
