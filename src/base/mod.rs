@@ -14,4 +14,5 @@ pub mod num;
 pub mod process;
 pub mod rng;
 pub mod sys;
+pub mod ticks;
 pub mod words;

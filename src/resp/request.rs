@@ -278,7 +278,12 @@ impl Parser {
             {
                 break;
             }
-            match self.step(batch, rules)? {
+            let step = if self.whole(batch, rules) {
+                Step::Done
+            } else {
+                self.step(batch, rules)?
+            };
+            match step {
                 Step::More => break,
                 Step::Empty => self.begin(batch),
                 Step::Done => {
@@ -346,6 +351,35 @@ impl Parser {
         self.big_wire = 0;
         self.missing = 0;
         self.bulk = None;
+    }
+
+    /// Takes a command in one go if it is complete and all its lengths are short, as nearly all are.
+    /// False, with nothing changed, for any other.
+    #[inline]
+    fn whole(&mut self, batch: &mut Batch, rules: &Rules) -> bool {
+        let Batch { buf, spans, .. } = batch;
+        if self.missing > 0 || !rules.authenticated || buf.len() > u32::MAX as usize {
+            return false;
+        }
+        let Some((count, mut at)) = short_length(buf, self.pos, b'*') else {
+            return false;
+        };
+        for _ in 0..count {
+            let argument = short_length(buf, at, b'$').filter(|(len, begin)| {
+                *len as i64 <= rules.max_bulk && buf.len().saturating_sub(*begin) >= len + 2
+            });
+            let Some((len, begin)) = argument else {
+                spans.truncate(self.first);
+                return false;
+            };
+            spans.push(Span {
+                at: begin as u32,
+                len: len as u32,
+            });
+            at = begin + len + 2;
+        }
+        self.pos = at;
+        count > 0
     }
 
     fn step(&mut self, batch: &mut Batch, rules: &Rules) -> Result<Step, Fault> {
@@ -455,21 +489,8 @@ impl Parser {
     }
 
     /// Reads `*N` or `$N` with its line end. Outer `None`: incomplete; inner: not a number.
-    #[inline]
     fn length(&mut self, batch: &Batch, too_big: &str) -> Result<Option<Option<i64>>, Fault> {
         let rest = &batch.buf[self.pos..];
-        // Nearly all lengths have one or two digits.
-        match *rest {
-            [_, a @ b'0'..=b'9', b'\r', _, ..] => {
-                self.pos += 4;
-                return Ok(Some(Some(i64::from(a - b'0'))));
-            }
-            [_, a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..] => {
-                self.pos += 5;
-                return Ok(Some(Some(i64::from(a - b'0') * 10 + i64::from(b - b'0'))));
-            }
-            _ => {}
-        }
         let end = memchr(b'\r', rest);
         let Some(end) = end.filter(|end| end + 1 < rest.len()) else {
             if rest.len() > INLINE_LIMIT {
@@ -510,6 +531,29 @@ impl Parser {
         }
         Ok(Step::Done)
     }
+}
+
+/// A length of up to three digits behind `kind`, and where the bytes after its line end begin.
+#[inline]
+fn short_length(buf: &[u8], at: usize, kind: u8) -> Option<(usize, usize)> {
+    let digit = |d: u8| usize::from(d - b'0');
+    let (len, bytes) = match *buf.get(at..)? {
+        [k, a @ b'0'..=b'9', b'\r', _, ..] if k == kind => (digit(a), 4),
+        [k, a @ b'1'..=b'9', b @ b'0'..=b'9', b'\r', _, ..] if k == kind => {
+            (digit(a) * 10 + digit(b), 5)
+        }
+        [
+            k,
+            a @ b'1'..=b'9',
+            b @ b'0'..=b'9',
+            c @ b'0'..=b'9',
+            b'\r',
+            _,
+            ..,
+        ] if k == kind => (digit(a) * 100 + digit(b) * 10 + digit(c), 6),
+        _ => return None,
+    };
+    Some((len, at + bytes))
 }
 
 fn protocol<T>(text: impl Into<String>) -> Result<T, Fault> {
@@ -645,6 +689,34 @@ mod tests {
             batch = next;
         }
         assert_eq!(counts, [MAX_COMMANDS, MAX_COMMANDS, MAX_COMMANDS, 7]);
+    }
+
+    #[test]
+    fn both_ways_find_the_same_commands() {
+        let mut bytes = Vec::new();
+        for n in 0..60usize {
+            let arg = vec![b'a' + n as u8 % 26; n * n % 1100];
+            bytes.extend_from_slice(format!("*{}\r\n", 1 + n % 12).as_bytes());
+            for _ in 0..1 + n % 12 {
+                bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+                bytes.extend_from_slice(&arg);
+                bytes.extend_from_slice(b"\r\n");
+            }
+        }
+        let parse = |step: usize| {
+            let (mut parser, mut batch) = (Parser::default(), Batch::default());
+            for piece in bytes.chunks(step) {
+                batch.buf.extend_from_slice(piece);
+                parser.parse(&mut batch, &RULES).unwrap();
+            }
+            assert_eq!(parser.pending(&batch), 0);
+            (batch.spans, batch.commands)
+        };
+        let whole = parse(bytes.len());
+        assert_eq!(whole.1.len(), 60);
+        for step in [1, 2, 3, 7, 64, 1000, 4096] {
+            assert_eq!(parse(step), whole);
+        }
     }
 
     #[test]
