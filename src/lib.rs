@@ -13,4 +13,5 @@ pub mod net;
 pub mod rdb;
 pub mod replication;
 pub mod resp;
+pub mod sentinel;
 pub mod value;
