@@ -1,8 +1,11 @@
 //! Who is down: subjectively, by the own PINGs, and objectively, by asking the other Sentinels.
 
-use super::instance::{Master, Node};
+use super::instance::{Master, Node, Peer};
 use super::shared::Shared;
 use super::types::*;
+
+/// An opinion that was not repeated for so many periods is none any more.
+const OPINION_ASKS: Ms = 5;
 
 /// Looks whether an instance answers. `text` names it for the events.
 pub fn check_s_down(
@@ -49,7 +52,7 @@ fn drop_stuck(sh: &mut Shared, master: &Master, node: &Node, kind: Kind) -> Ms {
     let link = sh.links.of(node.link);
     let silent = match link.act_ping {
         Some(since) => now - since,
-        None if !link.is_connected() => now - link.last_avail,
+        None if !link.is_connected() => now - link.heard,
         None => 0,
     };
     let half = master.down_after / 2;
@@ -74,10 +77,12 @@ fn drop_stuck(sh: &mut Shared, master: &Master, node: &Node, kind: Kind) -> Ms {
 pub fn check_o_down(sh: &mut Shared, master: &mut Master) {
     let mut agreed = 0;
     if master.node.is_down() {
-        let others = master.peers.values();
-        agreed = 1 + others
-            .filter(|p| p.node.flags.contains(Flags::MASTER_DOWN))
-            .count();
+        // Opinions from before a pause of this process are none.
+        let valid = sh.timing.ask_period * OPINION_ASKS;
+        let agrees = |p: &&Peer| {
+            p.node.flags.contains(Flags::MASTER_DOWN) && sh.now - p.last_master_down_reply <= valid
+        };
+        agreed = 1 + master.peers.values().filter(agrees).count();
     }
     let needed = master.quorum as usize;
     let down = agreed > 0 && (agreed >= needed || sh.planted(Planted::OdownAlone));
@@ -106,7 +111,7 @@ pub fn ask_others(sh: &mut Shared, master: &mut Master, forced: bool) {
         "*".into()
     };
     for peer in master.peers.values_mut() {
-        if now - peer.last_master_down_reply > sh.timing.ask_period * 5 {
+        if now - peer.last_master_down_reply > sh.timing.ask_period * OPINION_ASKS {
             peer.node.flags.remove(Flags::MASTER_DOWN);
             peer.leader = None;
         }

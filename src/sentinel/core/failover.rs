@@ -18,10 +18,12 @@ use super::types::*;
 
 /// How long the choice waits for fresh offsets.
 const FRESH_INFO_MS: Ms = 500;
-/// How often an instance is asked for INFO while its answer is waited for.
+/// How often an instance is asked for INFO while its new role is waited for.
 const POLL_MS: Ms = 100;
+/// The same while writes are paused.
+const CATCH_UP_POLL_MS: Ms = 2;
 /// Bounds of the pause of a planned failover.
-const PAUSE_MS: (Ms, Ms) = (500, 5_000);
+const PAUSE_MS: (Ms, Ms) = (500, 6_000);
 
 /// Why a failover cannot be started by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +132,7 @@ fn say_promoted(sh: &mut Shared, master: &Master, level: Level, channel: &'stati
 
 fn abort(sh: &mut Shared, master: &mut Master, channel: &'static str) {
     say(sh, master, channel);
-    if master.failover.paused.is_some() {
+    if master.failover.state == FailoverState::WaitCatchUp {
         sh.send(master.node.link, Request::Unpause, &master.renames);
     }
     if let Some(name) = master.failover.promoted.take()
@@ -209,7 +211,14 @@ fn select_slave(sh: &mut Shared, master: &mut Master) {
 /// The pause also holds up announcements of other Sentinels at the master, so it must be well below the time after which
 /// they would take it for down.
 fn pause_ms(master: &Master) -> Ms {
-    (master.down_after / 2).clamp(PAUSE_MS.0, PAUSE_MS.1)
+    (master.down_after / 4 * 3).clamp(PAUSE_MS.0, PAUSE_MS.1)
+}
+
+/// An INFO of the master or a replica came: a planned failover goes on at once, because writes wait for it.
+pub fn informed(sh: &mut Shared, master: &mut Master) {
+    if master.failover.state == FailoverState::WaitCatchUp && sh.tilt_since.is_none() {
+        wait_catch_up(sh, master);
+    }
 }
 
 fn go_on_to_promote(sh: &mut Shared, master: &mut Master) {
@@ -220,6 +229,7 @@ fn go_on_to_promote(sh: &mut Shared, master: &mut Master) {
         Level::Notice,
         "+failover-state-send-slaveof-noone",
     );
+    send_slaveof_noone(sh, master);
 }
 
 /// The master's answer to `CLIENT PAUSE`.
@@ -245,19 +255,8 @@ pub fn pause_answered(sh: &mut Shared, master: &mut Master, answer: &Answer<'_>)
 }
 
 fn wait_catch_up(sh: &mut Shared, master: &mut Master) {
-    let alive = !master.node.is_down() && sh.links.of(master.node.link).is_connected();
-    let limit = pause_ms(master) / 2;
-    if !alive || master.failover.paused.is_none() && in_state(sh, master) > limit {
-        let text = format!(
-            "The master '{}' does not answer any more: going on without waiting for its replica",
-            master.name
-        );
-        sh.log(Level::Warning, text);
-        return go_on_to_promote(sh, master);
-    }
-    let Some(paused) = master.failover.paused else {
-        return;
-    };
+    // The first step towards a loss would be to go on without knowing: then rather nothing is changed.
+    let limit = pause_ms(master) / 3 * 2;
     let offset = master.promoted().map_or(0, |r| r.offset);
     if master.failover.catch_up.is_some_and(|goal| offset >= goal) {
         let text = format!(
@@ -270,25 +269,29 @@ fn wait_catch_up(sh: &mut Shared, master: &mut Master) {
         sh.send(master.node.link, request, &master.renames);
         return go_on_to_promote(sh, master);
     }
-    if sh.now - paused > limit {
+    if in_state(sh, master) > limit || !sh.links.of(master.node.link).is_connected() {
         let text = format!(
-            "The replica has {offset} of {:?} bytes of the master '{}', too few for a switch without loss",
-            master.failover.catch_up, master.name
+            "The replica has {offset} of {:?} bytes of the master '{}' after {} ms: no switch without loss",
+            master.failover.catch_up,
+            master.name,
+            in_state(sh, master)
         );
         sh.log(Level::Warning, text);
         return abort(sh, master, "-failover-abort-slave-timeout");
     }
-    poll_promoted(sh, master);
+    if master.failover.paused.is_some() {
+        poll_promoted(sh, master, CATCH_UP_POLL_MS);
+    }
 }
 
-fn poll_promoted(sh: &mut Shared, master: &mut Master) {
+fn poll_promoted(sh: &mut Shared, master: &mut Master, pause: Ms) {
     let renames = master.renames.clone();
     if let Some(name) = &master.failover.promoted
         && let Some(replica) = master.replicas.get_mut(name)
     {
         let node = &mut replica.node;
         let answered = node.info_refresh >= node.info_sent;
-        if answered && sh.now - node.info_sent >= POLL_MS {
+        if answered && sh.now - node.info_sent >= pause {
             sh.ask_info(node, &renames);
         }
     }
@@ -317,7 +320,7 @@ fn send_slaveof_noone(sh: &mut Shared, master: &mut Master) {
 
 fn wait_promotion(sh: &mut Shared, master: &mut Master) {
     if !timed_out(sh, master) {
-        poll_promoted(sh, master);
+        poll_promoted(sh, master, POLL_MS);
     }
 }
 

@@ -126,7 +126,9 @@ pub fn receive(sh: &mut Shared, master: &mut Master, hello: &Hello<'_>, shared: 
         if newer {
             master.config_epoch = hello.master_epoch;
             master.collision_since = None;
-            if addr.same(&master.node.addr) {
+            // A failover of this Sentinel that is older than the news must not go on, least of all under their epoch.
+            let outrun = master.in_failover() && master.failover.epoch <= hello.master_epoch;
+            if addr.same(&master.node.addr) && !outrun {
                 sh.flush();
             } else {
                 follow(sh, master, hello.runid, addr);
@@ -236,9 +238,11 @@ fn follow(sh: &mut Shared, master: &mut Master, runid: &str, to: Addr) {
         let text = master.peer_text(peer, &sh.options);
         sh.event(Level::Warning, "+config-update-from", Some(master), text);
     }
-    let from = master.node.addr.clone();
-    announce_switch(sh, master, &from, &to);
-    sh.call_reconfig_script(master, "observer", "start", &from, &to);
+    let from = master.current_addr().clone();
+    if !from.same(&to) {
+        announce_switch(sh, master, &from, &to);
+        sh.call_reconfig_script(master, "observer", "start", &from, &to);
+    }
     super::failover::reset_and_move(sh, master, to);
 }
 

@@ -30,6 +30,9 @@ pub struct Link {
     pub hello_activity: Ms,
     /// The last valid answer to PING.
     pub last_avail: Ms,
+    /// Silence counts from here: the last valid answer, or the end of a connection that had given one. Servers close
+    /// connections for good reasons, such as a change of their role; that alone is no silence.
+    pub heard: Ms,
     /// The PING that waits for an answer.
     pub act_ping: Option<Ms>,
     pub last_ping: Ms,
@@ -62,7 +65,20 @@ impl Link {
         self.act_ping = Some(now);
         self.last_ping = NEVER;
         self.last_avail = now;
+        self.heard = now;
         self.last_pong = now;
+        self.last_reconnect = NEVER;
+    }
+
+    /// The command connection ended by itself.
+    pub fn lost(&mut self, now: Ms) {
+        if self.is_connected() && self.last_avail >= self.commands_since {
+            self.heard = now;
+            self.act_ping = None;
+            self.last_reconnect = NEVER;
+        }
+        self.commands = Connection::Closed;
+        self.pending = 0;
     }
 }
 
@@ -87,6 +103,7 @@ impl Links {
             hello_since: NEVER,
             hello_activity: NEVER,
             last_avail: now,
+            heard: now,
             act_ping: Some(now),
             last_ping: NEVER,
             last_pong: now,

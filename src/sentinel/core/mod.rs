@@ -34,6 +34,8 @@ pub struct Sentinel {
     next_master: MasterId,
     /// The shell's clock at the last tick.
     clock: Option<Ms>,
+    /// The own time at the last tick.
+    ticked: Ms,
 }
 
 impl Sentinel {
@@ -66,6 +68,7 @@ impl Sentinel {
             masters: Vec::new(),
             next_master: 1,
             clock: None,
+            ticked: 0,
         }
     }
 
@@ -96,11 +99,23 @@ impl Sentinel {
         }
     }
 
+    /// Lets the time since the last tick pass, so that what comes between two ticks has its right time. Jumps are left
+    /// to the next tick.
+    pub fn advance(&mut self, clock: Ms) {
+        let sh = &mut self.sh;
+        if let Some(last) = self.clock
+            && (0..=sh.timing.tilt_trigger).contains(&(clock - last))
+        {
+            sh.now = sh.now.max(self.ticked + (clock - last));
+        }
+    }
+
     fn check_clock(&mut self, clock: Ms) {
         let sh = &mut self.sh;
         let delta = clock - *self.clock.get_or_insert(clock);
         self.clock = Some(clock);
-        sh.now += delta.max(0);
+        sh.now = sh.now.max(self.ticked + delta.max(0));
+        self.ticked = sh.now;
         if (delta < 0 || delta > sh.timing.tilt_trigger) && !sh.planted(Planted::NoTilt) {
             // Either this process did not run, or its clock is wrong: what is known of others is old.
             sh.tilt_since = Some(sh.now);
@@ -140,14 +155,12 @@ impl Sentinel {
 
     /// A connection ended, or did not come about.
     pub fn closed(&mut self, link: LinkId, wire: Wire) {
+        let now = self.sh.now;
         let Some(link) = self.sh.links.get_mut(link) else {
             return;
         };
         match wire {
-            Wire::Commands => {
-                link.commands = Connection::Closed;
-                link.pending = 0;
-            }
+            Wire::Commands => link.lost(now),
             Wire::Hello => link.hello = Connection::Closed,
         }
     }
@@ -225,6 +238,7 @@ impl Sentinel {
                 state.last_pong = now;
                 if is_alive(answer) {
                     state.last_avail = now;
+                    state.heard = now;
                     state.act_ping = None;
                 }
                 self.pinged(link, answer);
@@ -275,11 +289,13 @@ impl Sentinel {
     fn informed(&mut self, link: LinkId, text: &str) {
         for master in &mut self.masters {
             if master.node.link == link {
-                return info::of_master(&mut self.sh, master, text);
+                info::of_master(&mut self.sh, master, text);
+                return failover::informed(&mut self.sh, master);
             }
             let replica = master.replicas.values().find(|r| r.node.link == link);
             if let Some(name) = replica.map(|r| r.name.clone()) {
-                return info::of_replica(&mut self.sh, master, &name, text);
+                info::of_replica(&mut self.sh, master, &name, text);
+                return failover::informed(&mut self.sh, master);
             }
         }
     }
@@ -434,7 +450,10 @@ fn contact(
         &master.renames
     };
     let ping_period = sh.timing.ping_period.min(master.down_after);
-    let ping = now - link.last_pong > ping_period && now - link.last_ping > ping_period / 2;
+    // A connection that has not answered yet is asked at once: its silence counts already.
+    let fresh = link.last_ping == NEVER;
+    let ping =
+        fresh || now - link.last_pong > ping_period && now - link.last_ping > ping_period / 2;
     let info_period = if info_fast {
         sh.timing.info_period.min(1000)
     } else {
@@ -449,7 +468,13 @@ fn contact(
     if ping && sh.send(link_id, Request::Ping, renames) {
         let link = sh.links.of_mut(link_id);
         link.last_ping = now;
-        link.act_ping.get_or_insert(now);
+        // On a connection that has not answered yet, the silence before it counts too.
+        let since = if link.last_avail >= link.commands_since {
+            now
+        } else {
+            link.heard
+        };
+        link.act_ping.get_or_insert(since);
     }
     if now - node.last_pub > sh.timing.publish_period
         && let Some(text) = news.compose(sh, link_id)

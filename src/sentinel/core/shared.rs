@@ -145,6 +145,7 @@ impl Shared {
         };
         if *connection != Connection::Closed {
             *connection = Connection::Closed;
+            state.last_reconnect = NEVER;
             self.actions.push_back(Action::Disconnect { link, wire });
         }
     }
