@@ -49,6 +49,9 @@ fn plan(world: &mut World, rng: &mut Rng) {
         match rng.below(12) {
             0..=2 => {
                 world.fault_at(time, Fault::CrashMaster);
+                if rng.below(6) == 0 {
+                    world.fault_at(time, Fault::CrashOnPromotion);
+                }
                 for number in 0..servers {
                     world.fault_at(time + lasts, Fault::RestartServer(number));
                 }
@@ -192,6 +195,7 @@ fn story(world: &mut World, rng: &mut Rng) -> Result<(), String> {
     settle(world, 60_000, None, "after the return of the old master")?;
 
     // A failover by hand loses nothing.
+    world.quiet = true;
     world.run_until(world.now + 20_000 + 2 * timeout)?;
     let by = some(rng, world.setup.sentinels);
     world.checks.lost = 0;

@@ -55,6 +55,7 @@ impl Owned {
 pub enum Fault {
     CrashServer(usize),
     CrashMaster,
+    CrashOnPromotion,
     RestartServer(usize),
     PauseServer(usize, Ms),
     CrashSentinel(usize),
@@ -131,6 +132,10 @@ pub struct World {
     blocked: Vec<Vec<bool>>,
     /// Of 1,000 messages so many are lost.
     loss: u64,
+    /// No message is slow.
+    pub quiet: bool,
+    /// The next server that is to be promoted dies of it.
+    crash_on_promotion: bool,
     pub checks: Checks,
     pub trace: Option<Vec<String>>,
     pub steps: u64,
@@ -153,6 +158,8 @@ impl World {
             conns: Vec::new(),
             blocked: vec![vec![false; servers + sentinels]; servers + sentinels],
             loss: 0,
+            quiet: false,
+            crash_on_promotion: false,
             checks: Checks::new(&setup),
             setup,
             trace: None,
@@ -377,7 +384,7 @@ impl World {
     }
 
     fn delay(&mut self) -> Ms {
-        let slow = !self.checks.lossless && self.rng.below(100) == 0;
+        let slow = !self.quiet && self.rng.below(100) == 0;
         let most = if slow { 800 } else { 20 };
         1 + self.rng.below(most) as Ms
     }
@@ -534,6 +541,10 @@ impl World {
 
     fn slaveof(&mut self, host: usize, master: Option<usize>, keep: usize) {
         let now = self.now;
+        if master.is_none() && std::mem::take(&mut self.crash_on_promotion) {
+            self.note(|| format!("server {host} dies of its promotion"));
+            return self.crash_server(host);
+        }
         self.note(|| format!("server {host} slaveof {master:?}"));
         let before: u64 = self.servers[host].offset;
         self.checks.slaveof(&self.servers, host, master, now);
@@ -616,6 +627,9 @@ impl World {
             return self.at(paused, Event::Answer(id, request, answer));
         }
         let clock = self.clock(number);
+        if self.checks.lossless {
+            self.note(|| format!("S{number} answer to {request:?}"));
+        }
         if let Some(core) = &mut self.nodes[number].core {
             core.advance(clock);
             core.answer(link, &request, &answer.view());
@@ -644,6 +658,7 @@ impl World {
             return;
         };
         let clock = self.clock(conn.sentinel);
+        self.note(|| format!("S{} loses {:?} to {}", conn.sentinel, conn.wire, conn.host));
         let node = &mut self.nodes[conn.sentinel];
         node.conns.remove(&(conn.link, conn.wire));
         if let Some(core) = &mut node.core {
@@ -722,6 +737,7 @@ impl World {
                     self.crash_server(number);
                 }
             }
+            Fault::CrashOnPromotion => self.crash_on_promotion = true,
             Fault::RestartServer(number) => {
                 let loading = self.rng.below(1500) as Ms;
                 let server = &mut self.servers[number];
@@ -769,7 +785,10 @@ impl World {
                     }
                 }
             }
-            Fault::Heal => self.blocked.iter_mut().for_each(|row| row.fill(false)),
+            Fault::Heal => {
+                self.crash_on_promotion = false;
+                self.blocked.iter_mut().for_each(|row| row.fill(false));
+            }
             Fault::Loss(of_thousand) => self.loss = of_thousand,
             Fault::Failover(number) => {
                 if let Some(core) = &mut self.nodes[number].core

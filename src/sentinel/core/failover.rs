@@ -488,7 +488,9 @@ pub fn finish(sh: &mut Shared, master: &mut Master) {
 pub fn select(sh: &Shared, master: &Master) -> Option<Text> {
     let mut cut_off = master.down_after.saturating_mul(10);
     if master.node.is_down() {
-        cut_off = cut_off.saturating_add(sh.now - master.node.s_down_since);
+        // From when it was last heard of: a Sentinel that took it for down late does not blame the replicas.
+        let silent = sh.now - sh.links.of(master.node.link).heard;
+        cut_off = cut_off.saturating_add(silent.max(sh.now - master.node.s_down_since));
     }
     let ping = sh.timing.ping_period.min(master.down_after);
     let fresh = if master.node.is_down() {

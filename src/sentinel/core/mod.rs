@@ -476,7 +476,13 @@ fn contact(
         };
         link.act_ping.get_or_insert(since);
     }
-    if now - node.last_pub > sh.timing.publish_period
+    // PUBLISH waits at a server whose writes are paused, and everything behind it.
+    let paused = kind == Kind::Master
+        && node.flags.contains(Flags::FORCE_FAILOVER)
+        && (FailoverState::WaitCatchUp..=FailoverState::WaitPromotion)
+            .contains(&master.failover.state);
+    if !paused
+        && now - node.last_pub > sh.timing.publish_period
         && let Some(text) = news.compose(sh, link_id)
         && sh.send(link_id, Request::Hello(text), renames)
     {
