@@ -275,7 +275,9 @@ impl Checks {
         let Some(best) = truth(chosen) else { return };
         for other in master.replicas.values() {
             let Some(server) = truth(other) else { continue };
-            let fresh = core.sh.now - other.node.info_refresh < 1000;
+            // One that was down a moment ago was perhaps still down when the choice was made.
+            let fresh = core.sh.now - other.node.info_refresh < 1000
+                && core.sh.now - other.node.s_down_since > 20_000;
             // What both have has not changed since the Sentinel looked.
             let still = now - server.moved > 3000 && now - best.moved > 3000;
             let replicates = server.master.is_some() && best.master.is_some();
