@@ -27,6 +27,7 @@ pub mod memory;
 pub mod registry;
 pub mod persistence;
 pub mod replication;
+pub mod sentinel;
 pub mod server;
 pub mod set;
 pub mod slowlog;

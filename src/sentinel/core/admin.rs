@@ -175,10 +175,26 @@ impl Sentinel {
         sh.flush();
     }
 
-    /// Opens the links to other Sentinels anew, with a new login.
-    pub fn log_in_again(&mut self) {
-        for peer in self.masters.iter().flat_map(|m| m.peers.values()) {
-            self.sh.disconnect(peer.node.link);
+    /// `SENTINEL CONFIG SET`, with a value that was checked.
+    pub fn configure(&mut self, name: &str, value: &str) {
+        let options = &mut self.sh.options;
+        let some = (!value.is_empty()).then(|| Text::from(value));
+        let yes = value.eq_ignore_ascii_case("yes");
+        match name {
+            "resolve-hostnames" => options.resolve_hostnames = yes,
+            "announce-hostnames" => options.announce_hostnames = yes,
+            "announce-ip" => options.announce_ip = some,
+            "announce-port" => options.announce_port = value.parse().unwrap_or(0),
+            "sentinel-user" => options.sentinel_user = some,
+            "sentinel-pass" => options.sentinel_pass = some,
+            _ => return,
         }
+        if name.starts_with("sentinel-") {
+            // The links to other Sentinels are opened anew, with the new login.
+            for peer in self.masters.iter().flat_map(|m| m.peers.values()) {
+                self.sh.disconnect(peer.node.link);
+            }
+        }
+        self.sh.flush();
     }
 }

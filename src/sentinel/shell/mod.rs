@@ -25,6 +25,7 @@ use crate::dispatch::core::Core;
 use crate::sentinel::core::Sentinel;
 use crate::sentinel::core::conf::rank;
 use crate::sentinel::core::types::*;
+pub use link::CHANNEL;
 use link::{Job, Order, Report};
 use reply::Value;
 
