@@ -84,8 +84,20 @@ fn write(line: &Line, out: &mut Vec<u8>) {
     out.extend_from_slice(b"sentinel");
     for word in &line.words {
         out.push(b' ');
-        out.extend(quote(word.as_bytes()));
+        if plain(word) {
+            out.extend_from_slice(word.as_bytes());
+        } else {
+            out.extend(quote(word.as_bytes()));
+        }
     }
+}
+
+/// Needs no quotes.
+fn plain(word: &str) -> bool {
+    !word.is_empty()
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'\\'))
 }
 
 #[cfg(test)]
