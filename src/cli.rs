@@ -14,10 +14,14 @@ use crate::acl;
 use crate::base::process::check_system;
 use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
+use crate::sentinel::shell::State;
 
 /// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
 pub const REDIS_VERSION: &str = "7.4.2";
 pub const FERRITE_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What a Sentinel's configuration starts with.
+const SENTINEL_DEFAULTS: [&[u8]; 2] = [b"port 26379", b"protected-mode no"];
 
 /// The largest configuration that is taken from standard input.
 const STDIN_MAX: u64 = 64 << 20;
@@ -58,27 +62,29 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Mode {
         "-h" | "--help" => return print(help(&program), 0),
         "--check-system" => return Mode::CheckSystem,
         "check-config" => return parse_check_config(&words),
-        "server" if words.len() > 1 => return parse_server(&words[1..]),
-        "server" => return parse_server(&[]),
+        "server" => return parse_server(&words[1..], false),
         _ => {}
     }
+    if first == "sentinel" {
+        return parse_server(&words[1..], true);
+    }
+    let sentinel_option = words.iter().any(|word| word == "--sentinel");
+    if sentinel_option || program.starts_with("redis-sentinel") {
+        let rest: Vec<OsString> = words.into_iter().filter(|w| w != "--sentinel").collect();
+        return parse_server(&rest, true);
+    }
     let sub_mode = [
-        ("sentinel", "redis-sentinel"),
         ("check-aof", "redis-check-aof"),
         ("check-rdb", "redis-check-rdb"),
     ]
     .into_iter()
     .find(|(word, name)| first == *word || program.starts_with(name));
-    let sentinel_option = words.iter().any(|word| word == "--sentinel");
-    match sub_mode
-        .map(|(word, _)| word)
-        .or(sentinel_option.then_some("sentinel"))
-    {
-        Some(word) => print(
+    match sub_mode {
+        Some((word, _)) => print(
             format!("ferrite {FERRITE_VERSION} does not contain '{word}' yet."),
             1,
         ),
-        None => parse_server(&words),
+        None => parse_server(&words, false),
     }
 }
 
@@ -86,8 +92,15 @@ fn print(text: String, code: u8) -> Mode {
     Mode::Print { text, code }
 }
 
-fn parse_server(words: &[OsString]) -> Mode {
-    let mut sources = Sources::default();
+fn parse_server(words: &[OsString], sentinel_mode: bool) -> Mode {
+    let mut sources = Sources {
+        sentinel_mode,
+        ..Sources::default()
+    };
+    if sentinel_mode {
+        // A Sentinel listens elsewhere and lets everybody in, unless its file says otherwise.
+        sources.defaults = SENTINEL_DEFAULTS.iter().map(|w| w.to_vec()).collect();
+    }
     let mut words = words;
     let mut stdin = false;
     if let Some((last, rest)) = words.split_last()
@@ -162,6 +175,7 @@ fn help(program: &str) -> String {
     format!(
         "Usage: {program} [FILE] [--DIRECTIVE VALUE ...] [-]
        {program} - (configuration from standard input)
+       {program} sentinel FILE [--DIRECTIVE VALUE ...] (also FILE --sentinel)
        {program} check-config [--strict] FILE...
        {program} --check-system
        {program} -v | --version
@@ -205,6 +219,20 @@ pub fn load(sources: &Sources) -> Result<Config, u8> {
         eprintln!("{error}");
         1
     })
+}
+
+/// In Sentinel's mode, the Sentinel that the configuration describes.
+pub fn sentinel(sources: &Sources, config: &Config) -> Result<Option<Box<State>>, u8> {
+    if !sources.sentinel_mode {
+        return Ok(None);
+    }
+    match State::load(config) {
+        Ok(state) => Ok(Some(Box::new(state))),
+        Err(error) => {
+            eprintln!("{error}");
+            Err(1)
+        }
+    }
 }
 
 /// A reader that went away (`| head`) is no reason for a panic.
@@ -318,10 +346,7 @@ mod tests {
 
     #[test]
     fn sub_modes_that_are_not_here_say_so_in_one_line() {
-        let calls: [&[&str]; 7] = [
-            &["ferrite", "sentinel", "s.conf"],
-            &["ferrite", "s.conf", "--sentinel"],
-            &["/usr/bin/redis-sentinel", "s.conf"],
+        let calls: [&[&str]; 4] = [
             &["ferrite", "check-aof", "x"],
             &["redis-check-aof"],
             &["ferrite", "check-rdb"],
@@ -335,6 +360,24 @@ mod tests {
                 text.contains("does not contain") && !text.contains('\n'),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn the_three_ways_to_a_sentinel() {
+        let calls: [&[&str]; 4] = [
+            &["ferrite", "sentinel", "s.conf", "--port", "1"],
+            &["ferrite", "s.conf", "--sentinel", "--port", "1"],
+            &["ferrite", "s.conf", "--port", "1", "--sentinel"],
+            &["/usr/bin/redis-sentinel", "s.conf", "--port", "1"],
+        ];
+        for call in calls {
+            let Mode::Server(sources) = mode(call) else {
+                panic!("{call:?}")
+            };
+            assert!(sources.sentinel_mode, "{call:?}");
+            assert_eq!(sources.file, Some("s.conf".into()));
+            assert_eq!(sources.options, [b"--port".to_vec(), b"1".to_vec()]);
         }
     }
 

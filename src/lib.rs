@@ -14,5 +14,6 @@ pub mod pubsub;
 pub mod rdb;
 pub mod replication;
 pub mod resp;
+pub mod sentinel;
 pub mod tracking;
 pub mod value;

@@ -16,6 +16,7 @@ use ferrite::dispatch::shutdown;
 use ferrite::logging::{Log, Role};
 use ferrite::net::listen::{Listeners, io_threads};
 use ferrite::rdb::boot;
+use ferrite::sentinel::shell::{self, State};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -29,7 +30,11 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(code) => return ExitCode::from(code),
     };
-    match serve(config) {
+    let sentinel = match cli::sentinel(&sources, &config) {
+        Ok(sentinel) => sentinel,
+        Err(code) => return ExitCode::from(code),
+    };
+    match serve(config, sentinel) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             tracing::error!("{reason}");
@@ -38,7 +43,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(mut config: Config) -> Result<(), String> {
+fn serve(mut config: Config, sentinel: Option<Box<State>>) -> Result<(), String> {
     let log = Log::new();
     log.install();
     process::enter_directory(&config)
@@ -47,7 +52,7 @@ fn serve(mut config: Config) -> Result<(), String> {
     log.open(&config)?;
     process::daemonize(&config).map_err(|e| format!("Can't go to the background: {e}"))?;
     process::install_panic_hook(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
-    greet(&config);
+    greet(&config, sentinel.is_some());
     let maxclients = process::adjust_open_files_limit(config.maxclients)?;
     if maxclients != config.maxclients {
         config.adjust(|settings| settings.maxclients = maxclients);
@@ -58,10 +63,10 @@ fn serve(mut config: Config) -> Result<(), String> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|e| format!("Can't start the event loop: {e}"))?;
-    runtime.block_on(run(config, log))
+    runtime.block_on(run(config, log, sentinel))
 }
 
-fn greet(config: &Config) {
+fn greet(config: &Config, sentinel: bool) {
     tracing::warn!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
     tracing::warn!(
         "Redis version={}, bits=64, commit=00000000, modified=0, pid={}, just started (Ferrite {})",
@@ -82,9 +87,9 @@ fn greet(config: &Config) {
 }
 
 /// What `always-show-logo` shows; tools find the process id here.
-fn banner(config: &Config) -> String {
+fn banner(config: &Config, mode: &str) -> String {
     format!(
-        "\n   Ferrite {} (Redis {}) 64 bit\n\n   Running in standalone mode\n   Port: {}\n   PID: {}\n\n",
+        "\n   Ferrite {} (Redis {}) 64 bit\n\n   Running in {mode} mode\n   Port: {}\n   PID: {}\n\n",
         cli::FERRITE_VERSION,
         cli::REDIS_VERSION,
         config.port,
@@ -92,7 +97,7 @@ fn banner(config: &Config) -> String {
     )
 }
 
-async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
+async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Result<(), String> {
     let users = acl::file::at_start(&config)?;
     let pid_file = process::PidFile::create(&config);
     let supervisor = process::Supervisor::detect(config.supervised);
@@ -105,11 +110,15 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     if !listeners.is_open() {
         return Err("Configured to not listen anywhere, exiting.".into());
     }
-    log.set_role(Role::Primary);
+    let (mode, role) = match sentinel {
+        Some(_) => ("sentinel", Role::Sentinel),
+        None => ("standalone", Role::Primary),
+    };
+    log.set_role(role);
     if config.always_show_logo {
-        log.write_raw(&banner(&config));
+        log.write_raw(&banner(&config, mode));
     } else {
-        tracing::info!("Running mode=standalone, port={}.", config.port);
+        tracing::info!("Running mode={mode}, port={}.", config.port);
     }
     watch_signals(sender.clone()).map_err(|e| format!("Can't watch signals: {e}"))?;
     let mut server = Server::new(config);
@@ -118,10 +127,6 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
     server.core.log = Some(log);
     server.core.mailbox = Some(sender);
     server.tick();
-    if let Some((host, port)) = server.core.config.replicaof.0.clone() {
-        server.runner().follow(&host, port, false, false)?;
-    }
-    tracing::warn!("Server initialized");
     let ready = move |server: &mut Server| {
         if server.core.config.port != 0 {
             tracing::info!("Ready to accept connections tcp");
@@ -131,8 +136,19 @@ async fn run(config: Config, log: Arc<Log>) -> Result<(), String> {
         }
         supervisor.ready();
     };
-    if !boot::start(&mut server, ready).map_err(|e| format!("Can't load the data set: {e}"))? {
+    if let Some(state) = sentinel {
+        server.core.commands = ferrite::command::sentinel::names();
+        shell::start(&mut server.core, state);
         ready(&mut server);
+    } else {
+        if let Some((host, port)) = server.core.config.replicaof.0.clone() {
+            server.runner().follow(&host, port, false, false)?;
+        }
+        tracing::warn!("Server initialized");
+        let loaded = boot::start(&mut server, ready);
+        if !loaded.map_err(|e| format!("Can't load the data set: {e}"))? {
+            ready(&mut server);
+        }
     }
     // As a task, because waking the future of `block_on` costs a system call.
     let actor = tokio::spawn(Actor::new(server, mailbox).run());

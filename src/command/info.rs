@@ -113,6 +113,19 @@ static SECTIONS: &[Section] = &[
     section("Debug", Shown::Named, stats::debug),
 ];
 
+/// The sections of a Sentinel.
+static SENTINEL: &[Section] = &[
+    section("Server", Shown::Default, sections::server),
+    section("Clients", Shown::Default, sections::clients),
+    section("Stats", Shown::Default, stats::write),
+    section("CPU", Shown::Default, sections::cpu),
+    section("Sentinel", Shown::Default, |lines, source| {
+        if let Some(state) = &source.core.sentinel {
+            super::sentinel::write_info(lines, &state.core);
+        }
+    }),
+];
+
 /// Writes `field:value` lines.
 pub struct Lines<'a>(&'a mut String);
 
@@ -163,7 +176,12 @@ fn is_wanted(section: &Section, args: &Args<'_>) -> bool {
 
 fn text(source: &Source<'_>, wanted: impl Fn(&Section) -> bool) -> String {
     let mut text = String::with_capacity(8192);
-    for section in SECTIONS.iter().filter(|section| wanted(section)) {
+    let sections = if source.core.sentinel.is_some() {
+        SENTINEL
+    } else {
+        SECTIONS
+    };
+    for section in sections.iter().filter(|section| wanted(section)) {
         if !text.is_empty() {
             text.push_str("\r\n");
         }

@@ -187,7 +187,7 @@ fn command_list(ctx: &mut Ctx<'_>) -> Outcome {
 fn with_subs(names: &Names) -> impl Iterator<Item = &'static Command> + '_ {
     names
         .iter()
-        .flat_map(|command| std::iter::once(command).chain(command.subs()))
+        .flat_map(|command| std::iter::once(command).chain(names.subs(command)))
 }
 
 /// What COMMAND LIST FILTERBY asks for.

@@ -31,6 +31,7 @@ const TABLES: &[&[Spec]] = &[
     super::persistence::TABLE,
     super::pubsub::TABLE,
     super::replication::TABLE,
+    super::sentinel::TABLE,
     super::server::TABLE,
     super::set::TABLE,
     super::slowlog::TABLE,
@@ -162,11 +163,13 @@ pub struct Names {
     short: Vec<(Folded, &'static Command)>,
     /// Longer ones, in lower case: two, and what `rename-command` makes of others.
     long: Vec<(Box<[u8]>, &'static Command)>,
+    /// Sub-commands that this server has not, though it has their container.
+    hidden: Vec<u16>,
 }
 
 impl Default for Names {
     fn default() -> Names {
-        Names::new(|_| true)
+        Names::new(super::sentinel::is_for_servers)
     }
 }
 
@@ -177,7 +180,12 @@ impl Names {
             slots: Box::new([None; SLOTS]),
             short: Vec::new(),
             long: Vec::new(),
+            hidden: Vec::new(),
         };
+        let subs = all().iter().filter(|c| c.parent.is_some());
+        names
+            .hidden
+            .extend(subs.filter(|c| !serves(c)).map(|c| c.id));
         for command in commands().filter(|c| serves(c)) {
             names.add(command.spec.name.as_bytes(), command);
         }
@@ -225,14 +233,27 @@ impl Names {
         if !command.spec.is_container() || args.len() < 2 {
             return Ok(command);
         }
-        command.sub(args.arg(1)).ok_or(Unknown::Sub(command))
+        self.sub(command, args.arg(1)).ok_or(Unknown::Sub(command))
+    }
+
+    /// The sub-command of that name, if this server has it.
+    fn sub(&self, command: &'static Command, name: &[u8]) -> Option<&'static Command> {
+        command
+            .sub(name)
+            .filter(|sub| self.hidden.is_empty() || !self.hidden.contains(&sub.id))
+    }
+
+    /// The sub-commands of a container that this server has.
+    pub fn subs(&self, command: &'static Command) -> impl Iterator<Item = &'static Command> + '_ {
+        let subs = command.subs().iter();
+        subs.filter(|sub| !self.hidden.contains(&sub.id))
     }
 
     /// The command or sub-command by its full name, `config` or `config|get`.
     pub fn by_full_name(&self, name: &[u8]) -> Option<&'static Command> {
         match name.iter().position(|&b| b == b'|') {
             None => self.lookup(name),
-            Some(bar) => self.lookup(&name[..bar])?.sub(&name[bar + 1..]),
+            Some(bar) => self.sub(self.lookup(&name[..bar])?, &name[bar + 1..]),
         }
     }
 

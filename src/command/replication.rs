@@ -163,6 +163,9 @@ fn slaveof(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// `ROLE`
 fn role(ctx: &mut Ctx<'_>) -> Outcome {
+    if ctx.core.sentinel.is_some() {
+        return super::sentinel::role(ctx);
+    }
     let offset = ctx.db.ks.log.offset();
     let (repl, out) = (&ctx.core.repl, &mut *ctx.out);
     if let Some(following) = &repl.following {

@@ -30,6 +30,8 @@ pub struct Sources {
     /// Words after the file name.
     pub options: Vec<Vec<u8>>,
     pub sentinel_mode: bool,
+    /// Lines that come before everything else.
+    pub defaults: Vec<Vec<u8>>,
 }
 
 /// Where a line stood.
@@ -197,6 +199,9 @@ impl Loader {
     }
 
     fn read_sources(&mut self, sources: &Sources) -> Result<(), LoadError> {
+        self.read_lines("the defaults", &sources.defaults.join(&b'\n'), 0)?;
+        // What a default says is no first line of its directive.
+        self.set.clear();
         if let Some(path) = &sources.file {
             self.read_file(path, 0)?;
             self.config.file = Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()));

@@ -115,6 +115,8 @@ pub struct Core {
     pub migrations: crate::command::dump::Connections,
     /// The signal that asked for the end, until the cron sees to it.
     pub signal: Option<&'static str>,
+    /// In Sentinel's mode, the Sentinel.
+    pub sentinel: Option<Box<crate::sentinel::shell::State>>,
 }
 
 /// Switches of DEBUG, for tests.
@@ -180,6 +182,7 @@ impl Core {
             rdb: crate::rdb::save::State::default(),
             migrations: Default::default(),
             signal: None,
+            sentinel: None,
             clock,
             config,
         }

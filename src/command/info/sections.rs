@@ -20,7 +20,12 @@ pub fn server(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("redis_git_sha1", "00000000");
     lines.field("redis_git_dirty", 0);
     lines.field("redis_build_id", 0);
-    lines.field("redis_mode", "standalone");
+    let mode = if core.sentinel.is_some() {
+        "sentinel"
+    } else {
+        "standalone"
+    };
+    lines.field("redis_mode", mode);
     lines.field("os", format_args!("{system} {release} {machine}"));
     lines.field("arch_bits", usize::BITS);
     lines.field("monotonic_clock", "POSIX clock_gettime");
