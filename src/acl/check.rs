@@ -187,6 +187,11 @@ pub fn may_read_all_keys(user: &User, command: &Command, args: &dyn Args) -> boo
         })
 }
 
+/// Whether that holds for every key.
+pub fn may_know_all_keys(user: &User) -> bool {
+    user.all_selectors().any(|selector| selector.all_keys)
+}
+
 /// Whether the user may be told that this key exists or has changed: some selector lets it read or
 /// write the key.
 pub fn may_know_key(user: &User, key: &[u8]) -> bool {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{User, Users};
+use super::{User, Users, may_channels};
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::core::Core;
+use crate::pubsub::Kind;
 
 /// Runs for every client: the one whose command runs, which is out of its place, and all others.
 fn each_client(core: &mut Core, me: &mut Client, mut run: impl FnMut(&mut Client)) {
@@ -85,8 +86,14 @@ pub fn set_default_password(core: &mut Core, me: &mut Client, password: &[u8]) {
 }
 
 /// Whether the client may keep its subscriptions.
-fn may_stay(_client: &Client) -> bool {
-    true
+fn may_stay(client: &Client) -> bool {
+    let Some(subscriptions) = &client.subs else {
+        return true;
+    };
+    Kind::ALL.into_iter().all(|kind| {
+        let names = subscriptions.names(kind).map(|name| &**name);
+        may_channels(&client.user, names, kind == Kind::Pattern)
+    })
 }
 
 /// Ends connections; the one whose command runs still gets its reply.

@@ -2,7 +2,7 @@
 
 use super::ctx::{Ctx, Outcome};
 use super::error::Error;
-use super::spec::{Group, KeySpec, Spec, flags, key};
+use super::spec::{ChannelSpec, Group, KeySpec, Spec, flags, key};
 use crate::base::glob;
 use crate::pubsub::{Kind, Name};
 
@@ -18,6 +18,7 @@ pub static TABLE: &[Spec] = &[
         arity: -2,
         flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
         history: &[("6.2.0", "Allowed `RESET` to leave subscription mode.")],
+        channels: Some(ChannelSpec::patterns(1)),
         summary: "Subscribes to the channels that match patterns.",
         complexity: "O(N)",
         syntax: "pattern/p...",
@@ -29,6 +30,7 @@ pub static TABLE: &[Spec] = &[
         since: "2.0.0",
         arity: 3,
         flags: flags!(PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE),
+        channels: Some(ChannelSpec::one(1)),
         summary: "Sends a message to a channel.",
         complexity: "O(N+M)",
         syntax: "channel message",
@@ -125,6 +127,7 @@ pub static TABLE: &[Spec] = &[
         arity: 3,
         flags: flags!(PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE),
         keys: &[KeySpec::one(key!(NOT_KEY), 1)],
+        channels: Some(ChannelSpec::one(1)),
         summary: "Sends a message to a shard channel.",
         complexity: "O(N)",
         syntax: "shardchannel message",
@@ -137,6 +140,7 @@ pub static TABLE: &[Spec] = &[
         arity: -2,
         flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
         keys: &[KeySpec::range(key!(NOT_KEY), 1, -1, 1)],
+        channels: Some(ChannelSpec::rest(1)),
         summary: "Subscribes to shard channels.",
         complexity: "O(N)",
         syntax: "shardchannel...",
@@ -149,6 +153,7 @@ pub static TABLE: &[Spec] = &[
         arity: -2,
         flags: flags!(PUBSUB | NOSCRIPT | LOADING | STALE),
         history: &[("6.2.0", "Allowed `RESET` to leave subscription mode.")],
+        channels: Some(ChannelSpec::rest(1)),
         summary: "Subscribes to channels.",
         complexity: "O(N)",
         syntax: "channel...",

@@ -1,6 +1,7 @@
 //! What makes cached keys invalid, and how the clients hear of it.
 
 use super::Modes;
+use crate::acl::check::{may_know_all_keys, may_know_key};
 use crate::command::args::Args;
 use crate::command::keys::{KeyList, keys_of};
 use crate::command::registry::Command;
@@ -98,12 +99,19 @@ impl Core {
             let all = key_array(changed.keys().map(Vec::as_slice));
             for id in ids {
                 let noloop = |t: &super::Tracker| t.modes.contains(Modes::NOLOOP);
-                if !self.tracking.of(id).is_some_and(noloop) {
+                let noloop = self.tracking.of(id).is_some_and(noloop);
+                let user = self.clients.get(id).map(|client| &*client.user);
+                // A name is user data too: nobody is told of keys that are none of theirs.
+                let limited = user.filter(|user| !may_know_all_keys(user));
+                if !noloop && limited.is_none() {
                     self.send_invalidation(id, Some(all.clone()));
                     continue;
                 }
-                let others = changed.iter().filter(|(_, by)| **by != id);
-                let keys: Vec<&[u8]> = others.map(|(key, _)| key.as_slice()).collect();
+                let told = |key: &[u8], by| {
+                    !(noloop && by == id) && limited.is_none_or(|user| may_know_key(user, key))
+                };
+                let told = changed.iter().filter(|(key, by)| told(key, **by));
+                let keys: Vec<&[u8]> = told.map(|(key, _)| key.as_slice()).collect();
                 if !keys.is_empty() {
                     self.send_invalidation(id, Some(key_array(keys.into_iter())));
                 }
