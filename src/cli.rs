@@ -21,7 +21,12 @@ pub const REDIS_VERSION: &str = "7.4.2";
 pub const FERRITE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a Sentinel's configuration starts with.
-const SENTINEL_DEFAULTS: [&[u8]; 2] = [b"port 26379", b"protected-mode no"];
+const SENTINEL_DEFAULTS: [&[u8]; 4] = [
+    b"port 26379",
+    b"protected-mode no",
+    b"save \"\"",
+    b"appendonly no",
+];
 
 /// The largest configuration that is taken from standard input.
 const STDIN_MAX: u64 = 64 << 20;

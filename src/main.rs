@@ -52,7 +52,7 @@ fn serve(mut config: Config, sentinel: Option<Box<State>>) -> Result<(), String>
     log.open(&config)?;
     process::daemonize(&config).map_err(|e| format!("Can't go to the background: {e}"))?;
     process::install_panic_hook(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
-    greet(&config, sentinel.is_some());
+    greet(&config);
     let maxclients = process::adjust_open_files_limit(config.maxclients)?;
     if maxclients != config.maxclients {
         config.adjust(|settings| settings.maxclients = maxclients);
@@ -66,7 +66,7 @@ fn serve(mut config: Config, sentinel: Option<Box<State>>) -> Result<(), String>
     runtime.block_on(run(config, log, sentinel))
 }
 
-fn greet(config: &Config, sentinel: bool) {
+fn greet(config: &Config) {
     tracing::warn!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
     tracing::warn!(
         "Redis version={}, bits=64, commit=00000000, modified=0, pid={}, just started (Ferrite {})",
