@@ -21,7 +21,12 @@ pub const REDIS_VERSION: &str = "7.4.2";
 pub const FERRITE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a Sentinel's configuration starts with.
-const SENTINEL_DEFAULTS: [&[u8]; 2] = [b"port 26379", b"protected-mode no"];
+const SENTINEL_DEFAULTS: [&[u8]; 4] = [
+    b"port 26379",
+    b"protected-mode no",
+    b"save \"\"",
+    b"appendonly no",
+];
 
 /// The largest configuration that is taken from standard input.
 const STDIN_MAX: u64 = 64 << 20;
@@ -69,7 +74,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Mode {
         return parse_server(&words[1..], true);
     }
     let sentinel_option = words.iter().any(|word| word == "--sentinel");
-    if sentinel_option || program.starts_with("redis-sentinel") {
+    if sentinel_option || program.starts_with("redis-sentinel") || program.ends_with("-sentinel") {
         let rest: Vec<OsString> = words.into_iter().filter(|w| w != "--sentinel").collect();
         return parse_server(&rest, true);
     }
@@ -222,17 +227,18 @@ pub fn load(sources: &Sources) -> Result<Config, u8> {
 }
 
 /// In Sentinel's mode, the Sentinel that the configuration describes.
-pub fn sentinel(sources: &Sources, config: &Config) -> Result<Option<Box<State>>, u8> {
-    if !sources.sentinel_mode {
+///
+/// # Errors
+/// The reason for not starting, which was shown as errors of the configuration are.
+pub fn sentinel(sentinel_mode: bool, config: &Config) -> Result<Option<Box<State>>, String> {
+    if !sentinel_mode {
         return Ok(None);
     }
-    match State::load(config) {
-        Ok(state) => Ok(Some(Box::new(state))),
-        Err(error) => {
-            eprintln!("{error}");
-            Err(1)
-        }
-    }
+    let state = State::load(config).map_err(|error| {
+        eprintln!("{error}");
+        error.to_string()
+    })?;
+    Ok(Some(Box::new(state)))
 }
 
 /// A reader that went away (`| head`) is no reason for a panic.

@@ -30,11 +30,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(code) => return ExitCode::from(code),
     };
-    let sentinel = match cli::sentinel(&sources, &config) {
-        Ok(sentinel) => sentinel,
-        Err(code) => return ExitCode::from(code),
-    };
-    match serve(config, sentinel) {
+    match serve(config, sources.sentinel_mode) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
             tracing::error!("{reason}");
@@ -43,16 +39,17 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(mut config: Config, sentinel: Option<Box<State>>) -> Result<(), String> {
+fn serve(mut config: Config, sentinel_mode: bool) -> Result<(), String> {
     let log = Log::new();
     log.install();
     process::enter_directory(&config)
         .map_err(|e| format!("Can't chdir to '{}': {e}", config.dir))?;
-    // After entering the directory: a relative name of the log file stands in there.
+    // After entering the directory: relative names of scripts and of the log file stand in there.
+    let sentinel = cli::sentinel(sentinel_mode, &config)?;
     log.open(&config)?;
     process::daemonize(&config).map_err(|e| format!("Can't go to the background: {e}"))?;
     process::install_panic_hook(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
-    greet(&config, sentinel.is_some());
+    greet(&config);
     let maxclients = process::adjust_open_files_limit(config.maxclients)?;
     if maxclients != config.maxclients {
         config.adjust(|settings| settings.maxclients = maxclients);
@@ -66,7 +63,7 @@ fn serve(mut config: Config, sentinel: Option<Box<State>>) -> Result<(), String>
     runtime.block_on(run(config, log, sentinel))
 }
 
-fn greet(config: &Config, sentinel: bool) {
+fn greet(config: &Config) {
     tracing::warn!("oO0OoO0OoO0Oo Redis is starting oO0OoO0OoO0Oo");
     tracing::warn!(
         "Redis version={}, bits=64, commit=00000000, modified=0, pid={}, just started (Ferrite {})",

@@ -266,6 +266,9 @@ fn send(ctx: &mut Ctx<'_>, shard: bool) -> Outcome {
 
 /// `PUBLISH channel message`
 fn publish(ctx: &mut Ctx<'_>) -> Outcome {
+    if ctx.core.sentinel.is_some() {
+        return super::sentinel::publish(ctx);
+    }
     send(ctx, false)
 }
 

@@ -238,8 +238,11 @@ impl Names {
 
     /// The sub-command of that name, if this server has it.
     fn sub(&self, command: &'static Command, name: &[u8]) -> Option<&'static Command> {
+        let alias = (command.spec.name == "sentinel")
+            .then(|| super::sentinel::alias(name))
+            .flatten();
         command
-            .sub(name)
+            .sub(alias.unwrap_or(name))
             .filter(|sub| self.hidden.is_empty() || !self.hidden.contains(&sub.id))
     }
 

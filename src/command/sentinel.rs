@@ -346,6 +346,21 @@ pub fn is_for_servers(command: &Command) -> bool {
     command.spec.group != Group::Sentinel
 }
 
+/// Valkey's names for sub-commands.
+const ALIASES: &[(&str, &str)] = &[
+    ("get-primary-addr-by-name", "get-master-addr-by-name"),
+    ("is-primary-down-by-addr", "is-master-down-by-addr"),
+    ("primaries", "masters"),
+    ("primary", "master"),
+];
+
+/// The name that a sub-command has here, if it is another server's name for it.
+pub fn alias(name: &[u8]) -> Option<&'static [u8]> {
+    let mut aliases = ALIASES.iter();
+    let found = aliases.find(|(other, _)| name.eq_ignore_ascii_case(other.as_bytes()));
+    found.map(|(_, own)| own.as_bytes())
+}
+
 /// What a user's text is in events, names and files: nothing that could end a line.
 fn text(bytes: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(bytes).ok()?;

@@ -187,16 +187,12 @@ fn drive(core: &mut Core) {
             let line = format!("{channel} {payload}");
             log(level, line.trim_end());
             if level > Level::Debug {
-                publish(core, channel, &payload);
+                core.publish(false, channel.as_bytes(), payload.as_bytes());
             }
         } else if let Some(state) = &mut core.sentinel {
             state.act(action);
         }
     }
-}
-
-fn publish(core: &mut Core, channel: &str, payload: &str) {
-    let _ = (core, channel, payload);
 }
 
 fn log(level: Level, text: &str) {
