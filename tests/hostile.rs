@@ -11,6 +11,8 @@ mod harness;
 mod later;
 #[path = "hostile/protocol.rs"]
 mod protocol;
+#[path = "hostile/pubsub.rs"]
+mod pubsub;
 #[path = "hostile/secrets.rs"]
 mod secrets;
 #[path = "hostile/streams.rs"]

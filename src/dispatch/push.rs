@@ -127,6 +127,7 @@ impl Server {
     /// Hands everything that was pushed to the connections.
     pub fn flush_pushes(&mut self) {
         let core = &mut self.core;
+        core.limit_tracked_keys();
         core.broadcast_invalidations();
         core.deliver();
         for (id, push) in std::mem::take(&mut core.pushes.kept) {

@@ -134,9 +134,9 @@ impl Server {
         let Ok(command) = self.core.commands.find(args) else {
             return !pause.writes_only;
         };
-        // CLIENT UNPAUSE and the like must get through, or the pause could not be ended.
-        if command.flags.contains(Flags::ADMIN) && !pause.writes_only {
-            return !command.full_name.starts_with("client|");
+        // Or the pause could not be ended.
+        if command.full_name == "client|unpause" {
+            return false;
         }
         !pause.writes_only
             || command

@@ -38,6 +38,11 @@ impl Core {
         for key in keys.iter().filter(|k| !k.flags.contains(KeyFlags::NOT_KEY)) {
             self.tracking.remember(client.id, args.get(key.at));
         }
+        self.limit_tracked_keys();
+    }
+
+    /// Forgets the oldest keys while there are too many; their readers are told.
+    pub fn limit_tracked_keys(&mut self) {
         let max = self.config.tracking_table_max_keys;
         while max > 0 && self.tracking.keys() > max {
             let Some(key) = self.tracking.oldest() else {
