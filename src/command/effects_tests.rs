@@ -17,7 +17,7 @@ use crate::value::hash::Hash;
 use crate::value::stream::{Stream, StreamId, StreamMut};
 
 /// Write commands without an effect on the data.
-const NO_EFFECT: &[&str] = &[];
+const NO_EFFECT: &[&str] = &["migrate"];
 
 /// What a digest leaves out of a stream, but for times and counts of deliveries: Redis' log does not tell that a consumer
 /// was shown its pending entries once more.
