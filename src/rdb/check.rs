@@ -190,7 +190,28 @@ pub fn check(bytes: &[u8], now_ms: i64, visitor: &mut dyn Visitor) -> io::Result
         let begin = walk.at;
         visitor.progress(begin, bytes.len());
         match walk.step() {
-            Ok(Step::End) => break,
+            Ok(Step::End) => {
+                // An end in the middle is one only if the checksum says so too.
+                let real = walk.at + CHECKSUM >= bytes.len()
+                    || checksum_is_right(bytes, walk.at) == Some(true);
+                let next = if real {
+                    None
+                } else {
+                    walk.find_next(begin + 1)
+                };
+                match next {
+                    Some(next) => {
+                        report.damages.push(Damage {
+                            range: begin..next,
+                            key: None,
+                            db: walk.db,
+                            text: "an end stands in the middle".into(),
+                        });
+                        walk.at = next;
+                    }
+                    None => break,
+                }
+            }
             Ok(step) => {
                 let range = begin..walk.at;
                 if let Step::Key { key, .. } = &step {
