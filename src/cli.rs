@@ -15,6 +15,7 @@ use crate::base::process::check_system;
 use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
 use crate::sentinel::shell::State;
+use crate::rdb::check::tool;
 
 /// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
 pub const REDIS_VERSION: &str = "7.4.2";
@@ -40,6 +41,7 @@ pub enum Mode {
         strict: bool,
     },
     CheckSystem,
+    CheckRdb(tool::Task),
     /// Show a text and end with this code; errors go to standard error.
     Print {
         text: String,
@@ -85,6 +87,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Mode {
     .into_iter()
     .find(|(word, name)| first == *word || program.starts_with(name));
     match sub_mode {
+        Some(("check-rdb", _)) => {
+            let own = usize::from(first == "check-rdb");
+            parse_check_rdb(&words[own..])
+        }
         Some((word, _)) => print(
             format!("ferrite {FERRITE_VERSION} does not contain '{word}' yet."),
             1,
@@ -169,6 +175,50 @@ fn parse_check_config(words: &[OsString]) -> Mode {
     }
 }
 
+fn parse_check_rdb(words: &[OsString]) -> Mode {
+    let path = || clap::value_parser!(PathBuf);
+    let command = Command::new("ferrite check-rdb")
+        .bin_name("ferrite check-rdb")
+        .no_binary_name(true)
+        .about("Checks an RDB file: names what is damaged, and saves what is not")
+        .arg(
+            Arg::new("FILE")
+                .required(true)
+                .value_parser(path())
+                .help("RDB file"),
+        )
+        .arg(
+            Arg::new("stats")
+                .long("stats")
+                .action(ArgAction::SetTrue)
+                .help("Show keys and bytes by type, and the largest keys"),
+        )
+        .arg(
+            Arg::new("salvage")
+                .long("salvage")
+                .value_name("OUT")
+                .value_parser(path())
+                .help("Write all intact keys to a new file"),
+        )
+        .after_help(
+            "Ends with 0 if the file is intact, with 1 if not, with 2 if it was called wrongly.",
+        );
+    match command.try_get_matches_from(words) {
+        Ok(matches) => Mode::CheckRdb(tool::Task {
+            file: matches
+                .get_one::<PathBuf>("FILE")
+                .cloned()
+                .unwrap_or_default(),
+            stats: matches.get_flag("stats"),
+            salvage: matches.get_one("salvage").cloned(),
+        }),
+        Err(error) => print(
+            error.to_string().trim_end().to_string(),
+            if error.use_stderr() { 2 } else { 0 },
+        ),
+    }
+}
+
 /// ` v=N.N.N ` is the word that tools look for.
 pub fn version_line() -> String {
     format!(
@@ -182,6 +232,7 @@ fn help(program: &str) -> String {
        {program} - (configuration from standard input)
        {program} sentinel FILE [--DIRECTIVE VALUE ...] (also FILE --sentinel)
        {program} check-config [--strict] FILE...
+       {program} check-rdb [--stats] [--salvage OUT] FILE
        {program} --check-system
        {program} -v | --version
        {program} -h | --help
@@ -213,6 +264,11 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
         }
         Mode::CheckSystem => Err(run_check_system()),
         Mode::CheckConfig { files, strict } => Err(run_check_config(&files, strict)),
+        Mode::CheckRdb(task) => {
+            let (text, code) = tool::run(&task);
+            say(text.trim_end());
+            Err(code)
+        }
     }
 }
 
@@ -351,12 +407,32 @@ mod tests {
     }
 
     #[test]
+    fn check_rdb_by_word_and_by_name() {
+        for words in [
+            &["ferrite", "check-rdb", "--stats", "dump.rdb"][..],
+            &["/usr/bin/redis-check-rdb", "dump.rdb", "--stats"],
+        ] {
+            let Mode::CheckRdb(task) = mode(words) else {
+                panic!("{words:?}");
+            };
+            assert_eq!(task.file, PathBuf::from("dump.rdb"));
+            assert!(task.stats && task.salvage.is_none());
+        }
+        let Mode::CheckRdb(task) = mode(&["ferrite", "check-rdb", "a", "--salvage", "b"]) else {
+            panic!("it is a mode");
+        };
+        assert_eq!(task.salvage, Some(PathBuf::from("b")));
+        assert!(matches!(
+            mode(&["ferrite", "check-rdb"]),
+            Mode::Print { code: 2, .. }
+        ));
+    }
+
+    #[test]
     fn sub_modes_that_are_not_here_say_so_in_one_line() {
-        let calls: [&[&str]; 4] = [
+        let calls: [&[&str]; 2] = [
             &["ferrite", "check-aof", "x"],
             &["redis-check-aof"],
-            &["ferrite", "check-rdb"],
-            &["./redis-check-rdb", "dump.rdb"],
         ];
         for call in calls {
             let Mode::Print { text, code: 1 } = mode(call) else {

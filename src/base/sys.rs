@@ -284,6 +284,62 @@ fn command_line_range() -> io::Result<(usize, usize)> {
     }
 }
 
+/// A file as memory, read only. The pages are the system's and count for nobody.
+pub struct MappedFile {
+    at: std::ptr::NonNull<u8>,
+    len: usize,
+}
+
+impl MappedFile {
+    /// Maps all of a file. Whoever cuts the file off while it is read has the process end with SIGBUS: for tools that look at
+    /// files which are only ever replaced as a whole.
+    pub fn open(file: &std::fs::File) -> io::Result<MappedFile> {
+        use std::os::fd::AsRawFd;
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        if len == 0 {
+            return Ok(MappedFile {
+                at: std::ptr::NonNull::dangling(),
+                len: 0,
+            });
+        }
+        let (protection, fd) = (libc::PROT_READ, file.as_raw_fd());
+        // SAFETY: a new mapping at a place that the system chooses, of a file that is open.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                protection,
+                libc::MAP_PRIVATE,
+                fd,
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let at = std::ptr::NonNull::new(at.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(MappedFile { at, len })
+    }
+}
+
+impl std::ops::Deref for MappedFile {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the mapping is `len` bytes long, readable, and lives as long as this value; a dangling one is empty.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for MappedFile {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: what `open` mapped, once.
+            unsafe { libc::munmap(self.at.as_ptr().cast(), self.len) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -188,9 +188,11 @@ fn restore(ctx: &mut Ctx<'_>) -> Outcome {
         score: None,
     };
     let entry = value::decode(payload, name, parts, ctx.db.limits());
-    let Some(entry) = entry.ok().flatten() else {
-        return Err(Error::new("ERR Bad data format"));
-    };
+    let entry = entry.unwrap_or_else(|fault| {
+        tracing::warn!("RESTORE of a bad payload: integrity check failed: it {fault}");
+        None
+    });
+    let entry = entry.ok_or(Error::new("ERR Bad data format"))?;
     let existed = options.replace && ctx.db.delete(name);
     if expire.is_some_and(|at| at < now_ms) {
         // It would be gone at once: only what it replaces goes.

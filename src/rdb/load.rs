@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use super::read::{Cause, Fault, Reader, Source};
+use super::value::stream::ACTIVITY_AUX;
 use super::value::{Decoder, module_name};
 use super::{VERSION_MAX, VERSION_VALKEY, opcode};
 use crate::base::hash::Seed;
@@ -356,6 +357,10 @@ impl<R: Read> Loader<'_, R> {
     }
 
     fn aux(&mut self, name: &[u8], value: &[u8]) {
+        if name == ACTIVITY_AUX {
+            self.decoder.activity = Some(value.to_vec());
+            return;
+        }
         if self.found.aux.len() < AUX_MAX {
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
             if name == b"used-mem"

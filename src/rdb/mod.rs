@@ -11,6 +11,7 @@
 //! version 1 is read.
 
 pub mod boot;
+pub mod check;
 pub mod load;
 pub mod read;
 pub mod save;

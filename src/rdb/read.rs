@@ -268,6 +268,17 @@ impl<'a> Bytes<'a> {
     pub fn new(bytes: &'a [u8]) -> Bytes<'a> {
         Bytes { bytes, at: 0 }
     }
+
+    /// From `at` on, which is also where offsets go on.
+    pub fn starting(bytes: &'a [u8], at: usize) -> Bytes<'a> {
+        let at = at.min(bytes.len());
+        Bytes { bytes, at }
+    }
+
+    /// Bytes taken so far.
+    pub fn at(&self) -> usize {
+        self.at
+    }
 }
 
 impl Source for Bytes<'_> {

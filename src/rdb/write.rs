@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::snapshot::Snapshot;
-use super::value::{Encoder, kind_of, needs_field_expiry};
+use super::value::{Encoder, kind_of, needs_field_expiry, stream};
 use super::wire::{Sink, Strings, put_len};
 use super::{VERSION_BASE, VERSION_FIELD_EXPIRY, kind, opcode};
 use crate::base::crc::Crc64;
@@ -347,6 +347,14 @@ impl Body<'_> {
 
     #[inline]
     fn key(&mut self, entry: &Entry) -> io::Result<()> {
+        if let Payload::Obj(ObjRef::Stream(value)) = entry.payload()
+            && let Some(activity) = stream::activity(value, self.encoder.version)
+        {
+            self.writer.buf.push(opcode::AUX);
+            let strings = &mut self.encoder.strings;
+            strings.put_text(&mut self.writer, stream::ACTIVITY_AUX)?;
+            strings.put_text(&mut self.writer, &activity)?;
+        }
         let out = &mut self.writer.buf;
         if let Some(at) = entry.expire() {
             out.push(opcode::EXPIRETIME_MS);

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::legacy;
+use super::{legacy, stream};
 use crate::base::hash::Seed;
 use crate::base::num;
 use crate::rdb::kind;
@@ -16,7 +16,7 @@ use crate::value::list::{self, List};
 use crate::value::packed::{Elem, Forward, Layout, Packed};
 use crate::value::set::Set;
 use crate::value::zset::{Zset, large};
-use crate::value::{Collection, Limits, Stored};
+use crate::value::{Collection, Limits, Obj, Stored};
 
 /// Containers of a quicklist's nodes.
 const PLAIN: u64 = 1;
@@ -39,6 +39,8 @@ pub struct Decoder {
     scratch: Vec<u8>,
     other: Vec<u8>,
     hashes: Vec<u64>,
+    /// For the next value, if it is a stream: see [`stream::ACTIVITY_AUX`].
+    pub activity: Option<Vec<u8>>,
 }
 
 /// The name that a module's number stands for.
@@ -54,6 +56,7 @@ impl Decoder {
             scratch: Vec::new(),
             other: Vec::new(),
             hashes: Vec::new(),
+            activity: None,
         }
     }
 
@@ -65,6 +68,7 @@ impl Decoder {
         key: &[u8],
         head: Head,
     ) -> Result<Option<Entry>> {
+        let activity = self.activity.take();
         let stored = match kind {
             kind::STRING => return self.string(source, key, head).map(Some),
             kind::LIST => self.list(source)?.map(Collection::store),
@@ -86,9 +90,9 @@ impl Decoder {
             kind::HASH_METADATA => self.hash_metadata(source)?.map(Collection::store),
             kind::HASH_LISTPACK_EX => self.hash_listpack_ex(source)?.map(Collection::store),
             kind::STREAM_LISTPACKS | kind::STREAM_LISTPACKS_2 | kind::STREAM_LISTPACKS_3 => {
-                return Err(source.fault(Cause::Unsupported(
-                    "holds a stream, which this server does not have".into(),
-                )));
+                let activity = activity.as_deref();
+                let stream = stream::read(source, kind, &mut self.scratch, activity)?;
+                Some(Stored::Large(Obj::Stream(Arc::new(stream))))
             }
             kind::MODULE_2 => {
                 let name = module_name(source.len()?);

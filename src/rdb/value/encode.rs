@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::stream;
+
 use crate::keyspace::Text;
 use crate::rdb::kind;
 use crate::rdb::wire::{Sink, Strings, put_int, put_len, put_old_double};
@@ -11,6 +13,7 @@ use crate::value::hash::{Hash, HashRef};
 use crate::value::list::{List, ListRef, Opened};
 use crate::value::packed::{Elem, Forward, Layout, Needle, Packed, PackedRef};
 use crate::value::set::{Set, SetRef};
+use crate::value::stream::StreamMut;
 use crate::value::zset::{Zset, ZsetRef};
 use crate::value::{Collection, Type};
 
@@ -51,7 +54,7 @@ pub fn kind_of(payload: Payload<'_>, version: u32) -> u8 {
             _ if version >= VERSION_BINARY_SCORES => kind::ZSET_2,
             _ => kind::ZSET,
         },
-        Type::Stream => kind::STREAM_LISTPACKS_2,
+        Type::Stream => stream::kind_for(version),
     }
 }
 
@@ -93,7 +96,13 @@ impl Encoder {
                 Some(zset) => self.zset(sink, zset),
                 None => Ok(()),
             },
-            Type::Stream => Err(io::Error::other("streams cannot be written yet")),
+            Type::Stream => match StreamMut::view(payload) {
+                Some(value) => {
+                    let kind = stream::kind_for(self.version);
+                    stream::put(value, kind, &mut self.strings, sink)
+                }
+                None => Ok(()),
+            },
         }
     }
 

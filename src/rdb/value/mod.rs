@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod legacy;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 

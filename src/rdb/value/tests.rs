@@ -272,3 +272,89 @@ fn footers_are_checked() {
     assert!(!verify(&newer, true), "a version that does not exist yet");
     assert_eq!(kind::HASH_LISTPACK, 0x10);
 }
+
+fn with_stream() -> Bench {
+    let mut bench = Bench::new();
+    for n in 1..250 {
+        bench.say(&format!("XADD k {n}-1 f {n} g text{n}"));
+    }
+    bench.say("XADD k 300-1 other fields");
+    bench.say("XDEL k 7-1 300-1");
+    bench.say("XGROUP CREATE k g 0");
+    bench.say("XGROUP CREATE k idle 5 ENTRIESREAD 5");
+    bench.say("XREADGROUP GROUP g alice COUNT 20 STREAMS k >");
+    bench.say("XREADGROUP GROUP g bob COUNT 3 STREAMS k >");
+    bench.say("XACK k g 3-1");
+    bench.say("XGROUP CREATECONSUMER k g carol");
+    bench
+}
+
+/// Bodies that redis-server 7.0.15 and 7.2 wrote.
+#[test]
+fn streams_of_every_layout() {
+    let entries = "110000000000000000100000000000000011d1d0000000a0001010001010181660200010201000100018176020401ff";
+    let entry = "0110000000000000000100000000000000011d1d0000000a0001010001010181660200010201000100018176020401ff";
+    let (v2, v3) = (
+        format!("13{entry}010101010100000100"),
+        format!("15{entry}010101010100000100"),
+    );
+    assert!(entry.ends_with(&entries[1..]));
+    let mut bench = Bench::new();
+    bench.say("XADD k 1-1 f v");
+    assert_eq!(hex_of(&body(&bench, "k", 10)), v2);
+    assert_eq!(hex_of(&body(&bench, "k", 11)), v3);
+    let v1 = format!("0f{entry}01010100");
+    let ks = &bench.server.ks;
+    let stored = ks.dbs[0].table.get(ks.seed.hash_bytes(b"k"), b"k").unwrap();
+    for hex in [v1, v2, v3, "1300000101000001010100".into()] {
+        let back = read(&bytes_of(&hex)).unwrap().unwrap();
+        if hex.len() > 30 {
+            assert_eq!(digest::of_value(&back), digest::of_value(stored), "{hex}");
+        }
+    }
+}
+
+#[test]
+fn streams_come_back_with_groups() {
+    let bench = with_stream();
+    let ks = &bench.server.ks;
+    let stored = ks.dbs[0].table.get(ks.seed.hash_bytes(b"k"), b"k").unwrap();
+    for version in [10, 11] {
+        let body = body(&bench, "k", version);
+        let back = read(&body).unwrap().unwrap();
+        assert_eq!(digest::of_value(&back), digest::of_value(stored));
+        let again = encode(&back, &mut Encoder::new(true, version)).unwrap();
+        assert_eq!(again[..again.len() - FOOTER], body);
+        let mut rng = Rng::new(3);
+        for _ in 0..300 {
+            let mut bad = body.clone();
+            let at = rng.below(bad.len() as u64) as usize;
+            bad[at] = rng.next_u64() as u8;
+            if let Ok(Some(entry)) = read(&bad) {
+                digest::of_value(&entry);
+            }
+            assert!(read(&bad[..at]).is_err());
+        }
+    }
+}
+
+/// Two consumers with the same pending entry, one that nobody has, one that is not pending.
+#[test]
+fn pending_entries_have_one_owner() {
+    let id = "00000000000000010000000000000001";
+    let time = "0000000000000000";
+    let pending = |entries: &str, consumers: &str| {
+        read(&bytes_of(
+            &format!("13 00 00 0101 0000 0101 01 01 0167 0101 00 {entries} {consumers}")
+                .replace(' ', ""),
+        ))
+    };
+    let one = format!("01 {id} {time} 01");
+    let owner = |name: &str| format!("01{name} {time} 01 {id}");
+    assert!(pending(&one, &format!("01 {}", owner("61"))).is_ok());
+    assert!(pending(&one, &format!("02 {} {}", owner("61"), owner("62"))).is_err());
+    assert!(pending(&one, &format!("02 {} 0161 {time} 00", owner("61"))).is_err());
+    assert!(pending(&one, "00").is_err());
+    assert!(pending("00", &format!("01 {}", owner("61"))).is_err());
+    assert!(pending(&format!("02 {id} {time} 01 {id} {time} 01"), "00").is_err());
+}
