@@ -49,6 +49,8 @@ const NOT_LISTED: &[(&str, &str)] = &[
 
 /// Differences from the file that are meant: command, field, reason.
 const EXPLAINED: &[(&str, &str, &str)] = &[
+    ("replicaof", "arity", "it takes ACCEPT-DATA-LOSS as well"),
+    ("slaveof", "arity", "it takes ACCEPT-DATA-LOSS as well"),
     (
         "xadd",
         "arguments",

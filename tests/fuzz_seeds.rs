@@ -62,7 +62,7 @@ impl Random {
 fn every_command_has_a_seed() {
     let mut missing: BTreeSet<String> = registry::all()
         .iter()
-        .filter(|c| c.spec.has_handler())
+        .filter(|c| c.spec.has_handler() && !c.full_name.starts_with("sentinel|"))
         .map(|c| c.full_name.clone())
         .collect();
     for line in calls::SEEDS.lines().filter(|line| !line.is_empty()) {
