@@ -361,7 +361,7 @@ impl Parser {
         if self.missing > 0 || !rules.authenticated || buf.len() > u32::MAX as usize {
             return false;
         }
-        let Some((count, mut at)) = short_length(buf, self.pos, b'*') else {
+        let Some((count @ 1.., mut at)) = short_length(buf, self.pos, b'*') else {
             return false;
         };
         for _ in 0..count {
@@ -379,7 +379,7 @@ impl Parser {
             at = begin + len + 2;
         }
         self.pos = at;
-        count > 0
+        true
     }
 
     fn step(&mut self, batch: &mut Batch, rules: &Rules) -> Result<Step, Fault> {
@@ -621,6 +621,21 @@ mod tests {
             batch.args(0).iter().collect::<Vec<_>>(),
             [b"ECHO".as_slice(), b"x"]
         );
+    }
+
+    #[test]
+    fn an_empty_array_may_be_the_last_that_came() {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        feed(
+            &mut parser,
+            &mut batch,
+            b"*1\r\n$4\r\nPING\r\n*0\r\n",
+            &RULES,
+        )
+        .unwrap();
+        assert_eq!(batch.commands.len(), 1);
+        feed(&mut parser, &mut batch, b"*1\r\n$4\r\nPING\r\n", &RULES).unwrap();
+        assert_eq!(batch.commands.len(), 2);
     }
 
     #[test]
