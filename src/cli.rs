@@ -316,11 +316,12 @@ fn run_check_system() -> u8 {
     code
 }
 
-/// The first `user` line that cannot be understood.
+/// The first `user` line that cannot be understood, or what is wrong with the ACL file.
 fn bad_users(config: &Config) -> Option<LoadError> {
-    acl::file::from_config(config)
-        .err()
-        .filter(|error| matches!(error, LoadError::Line { .. }))
+    match acl::file::from_config(config) {
+        Err(error @ LoadError::Line { .. }) => Some(error),
+        _ => acl::file::faults(config).map(|reason| LoadError::Whole { reason }),
+    }
 }
 
 fn run_check_config(files: &[PathBuf], strict: bool) -> u8 {

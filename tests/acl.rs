@@ -223,4 +223,85 @@ fn check_config_judges_users() {
         "{said}"
     );
     assert!(!said.contains("secret"), "{said}");
+    let dir_line = format!("dir {}", dir.path().display());
+    std::fs::write(dir.path().join("u.acl"), "user u on\nuser v ~a b\n").unwrap();
+    let (code, said) = check(&format!("{dir_line}\naclfile u.acl"));
+    assert_eq!(code, Some(1));
+    assert!(said.contains("error: u.acl:2: Syntax error."), "{said}");
+}
+
+/// A client with a name that subscribes.
+fn subscriber(server: &Server, line: &str) -> Client {
+    let mut client = server.connect();
+    assert_eq!(say(&mut client, "AUTH u x"), "OK");
+    client.line(line);
+    client
+}
+
+fn is_there(admin: &mut Client, id: i64) -> bool {
+    !say(admin, &format!("CLIENT LIST ID {id}")).is_empty()
+}
+
+#[test]
+fn channels_are_checked_and_lost_rights_end_subscriptions() {
+    let server = Server::start();
+    let mut admin = server.connect();
+    let allow = |admin: &mut Client, channels: &str| {
+        let line = format!("ACL SETUSER u on nopass +@all resetchannels {channels}");
+        assert_eq!(say(admin, &line), "OK");
+    };
+    allow(&mut admin, "&foo &bar:*");
+    let mut user = server.connect();
+    say(&mut user, "AUTH u x");
+    let denied = "NOPERM No permissions to access a channel";
+    for line in [
+        "PUBLISH x m",
+        "SPUBLISH x m",
+        "SUBSCRIBE foo x",
+        "SSUBSCRIBE x",
+        "PSUBSCRIBE bar:1",
+        "PSUBSCRIBE *",
+    ] {
+        assert_eq!(say(&mut user, line), denied, "{line}");
+    }
+    assert_eq!(user.line("PUBLISH bar:2 m").int(), 0);
+
+    for (subscribe, kept, lost) in [
+        ("SUBSCRIBE foo", "&foo", "&bar:*"),
+        ("SUBSCRIBE bar:1", "&bar:?", "&foo"),
+        ("SSUBSCRIBE foo", "allchannels", "&bar:*"),
+        ("PSUBSCRIBE bar:*", "&bar:* &x", "&bar:?"),
+    ] {
+        allow(&mut admin, "&foo &bar:*");
+        let mut client = server.connect();
+        say(&mut client, "AUTH u x");
+        let id = client.line("CLIENT ID").int();
+        assert!(!client.line(subscribe).is_error(), "{subscribe}");
+        allow(&mut admin, kept);
+        assert!(is_there(&mut admin, id), "{subscribe} {kept}");
+        allow(&mut admin, lost);
+        assert!(!is_there(&mut admin, id), "{subscribe} {lost}");
+        client.set_read_timeout(Duration::from_secs(5));
+        assert!(client.is_closed(), "{subscribe}");
+    }
+    // Who subscribes to nothing stays.
+    assert_eq!(say(&mut user, "PING"), "PONG");
+}
+
+#[test]
+fn loading_users_ends_subscriptions_that_they_lost() {
+    let dir = TempDir::new();
+    let (server, path) = with_file(&dir, "user u on nopass &a* +@all\n", &[]);
+    let mut admin = server.connect();
+    let mut stays = subscriber(&server, "SUBSCRIBE a1");
+    let goes = subscriber(&server, "SUBSCRIBE a2");
+    std::fs::write(&path, "user u on nopass &a1 +@all\n").unwrap();
+    assert_eq!(say(&mut admin, "ACL LOAD"), "OK");
+    assert_eq!(admin.line("PUBLISH a2 m").int(), 0);
+    assert_eq!(admin.line("PUBLISH a1 m").int(), 1);
+    stays.set_read_timeout(Duration::from_secs(5));
+    assert!(stays.read().is_ok());
+    let mut goes = goes;
+    goes.set_read_timeout(Duration::from_secs(5));
+    assert!(goes.is_closed());
 }

@@ -89,6 +89,16 @@ pub fn at_start(config: &Config) -> Result<Users, String> {
     read(config).map_err(|reason| format!("Aborting Redis startup because of ACL errors: {reason}"))
 }
 
+/// What is wrong with the ACL file of a configuration that is only looked at. A file that cannot be
+/// read is found by others.
+pub fn faults(config: &Config) -> Option<String> {
+    let path = Path::new(&config.dir).join(&config.aclfile);
+    let text = std::fs::read(path)
+        .ok()
+        .filter(|_| !config.aclfile.is_empty())?;
+    parse(&text, &config.aclfile, b"", defaults(config)).err()
+}
+
 /// Reads the ACL file. A file that does not declare the user `default` leaves it with
 /// `requirepass`. (Redis lets everybody in then.)
 pub fn read(config: &Config) -> Result<Users, String> {

@@ -5,6 +5,7 @@ use crate::base::glob;
 use crate::base::rng::Rng;
 use crate::command::keys::{KeyList, keys_of};
 use crate::command::registry::{self, Command};
+use crate::command::sentinel::is_for_servers;
 use crate::command::spec::{Categories, KeyFlags};
 use crate::command::testing::Bench;
 
@@ -91,14 +92,36 @@ fn may_touch(rules: &[String], key: &str, flags: KeyFlags) -> bool {
     })
 }
 
+fn may_reach(rules: &[String], command: &Command, args: &[String]) -> bool {
+    let (channels, is_pattern) = match command.full_name.as_str() {
+        "publish" | "spublish" => (&args[1..2], false),
+        "subscribe" | "ssubscribe" => (&args[1..], false),
+        "psubscribe" => (&args[1..], true),
+        _ => return true,
+    };
+    let since = rules.iter().rposition(|rule| rule == "resetchannels");
+    let patterns: Vec<&str> = rules[since.unwrap_or(0)..]
+        .iter()
+        .filter_map(|rule| rule.strip_prefix('&'))
+        .collect();
+    channels.iter().all(|channel| {
+        patterns.iter().any(|pattern| match is_pattern {
+            true => pattern == channel,
+            false => glob::matches(pattern.as_bytes(), channel.as_bytes(), false),
+        })
+    })
+}
+
 impl Model {
     fn allows(&self, command: &Command, args: &[String]) -> bool {
         let mut keys = KeyList::new();
         if keys_of(command.spec, &args, &mut keys).is_err() {
             keys.clear();
         }
+        keys.retain(|key| !key.flags.contains(KeyFlags::NOT_KEY));
         let allows = |rules: &Vec<String>| {
             may_run(rules, command, args)
+                && may_reach(rules, command, args)
                 && keys
                     .iter()
                     .all(|key| may_touch(rules, &args[key.at], key.flags))
@@ -126,7 +149,10 @@ const FIRST: &[&str] = &["get", "select", "ping", "debug", "set"];
 fn rule(dice: &mut Dice) -> String {
     let commands = registry::all();
     let sign = dice.of(&["+", "-"]);
-    match dice.below(10) {
+    match dice.below(11) {
+        10 => dice
+            .of(&["&a", "&a*", "&b?", "&?", "&zz", "resetchannels"])
+            .into(),
         0..3 => format!("{sign}{}", commands[dice.below(commands.len())].full_name),
         3..5 => format!("{sign}@{}", dice.of(Categories::NAMES).1),
         5 => format!("+{}|{}", dice.of(FIRST), dice.of(KEYS)),
@@ -154,9 +180,17 @@ fn rules(dice: &mut Dice) -> Vec<String> {
 
 fn call(dice: &mut Dice) -> (&'static Command, Vec<String>) {
     let commands = registry::all();
+    let of_channels: Vec<&Command> = commands
+        .iter()
+        .filter(|c| c.categories.contains(Categories::PUBSUB))
+        .collect();
     loop {
-        let command = &commands[dice.below(commands.len())];
-        if command.spec.is_container() {
+        let command = match dice.below(8) {
+            0 => dice.of(&of_channels),
+            _ => &commands[dice.below(commands.len())],
+        };
+        let top = command.container().unwrap_or(command);
+        if command.spec.is_container() || !is_for_servers(top) {
             continue;
         }
         let mut args: Vec<String> = command.full_name.split('|').map(Into::into).collect();

@@ -550,3 +550,43 @@ fn small_commands() {
             .starts_with("-ERR This Redis instance is not configured to use an ACL file.")
     );
 }
+
+/// Whatever the rules are, nothing breaks, and what they make is read back from its own line.
+#[test]
+fn every_user_is_read_back() {
+    const PARTS: &[&[u8]] = &[
+        b"(", b")", b"~", b"%", b"R", b"W", b"&", b"+", b"-", b"@", b"|", b"*", b"a", b" ", b"get",
+        b"config", b"read", b"all", b"\xff", b"\"", b"\\", b"'", b"#", b"\t", b"%R~", b"(+get ",
+    ];
+    let mut rng = crate::base::rng::Rng::new(7);
+    let mut pick = |n: usize| rng.below(n as u64) as usize;
+    let mut made = 0;
+    for _ in 0..50_000 {
+        let mut words: Vec<Vec<u8>> = Vec::new();
+        for _ in 0..=pick(3) {
+            words.push(
+                (0..=pick(5))
+                    .flat_map(|_| PARTS[pick(PARTS.len())].to_vec())
+                    .collect(),
+            );
+        }
+        let Ok(rules) = super::rules::join_selectors(&words) else {
+            continue;
+        };
+        let mut user = User::new(b"u", Defaults::default());
+        if super::rules::apply_all(&mut user, &rules, Defaults::default()).is_err() {
+            continue;
+        }
+        made += 1;
+        let line = user.line();
+        let text = String::from_utf8_lossy(&line);
+        let back = line.split(|b| *b == b' ').skip(2).map(<[u8]>::to_vec);
+        let back: Vec<Vec<u8>> = back.collect();
+        let back = super::rules::join_selectors(&back).unwrap_or_else(|_| panic!("{text}"));
+        let mut again = User::new(b"u", Defaults::default());
+        let applied = super::rules::apply_all(&mut again, &back, Defaults::default());
+        assert!(applied.is_ok(), "{text}: {applied:?}");
+        assert_eq!(again.line(), line, "{text}");
+    }
+    assert!(made > 1_000, "{made}");
+}

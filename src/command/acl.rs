@@ -1,5 +1,7 @@
 //! ACL: users and their rights.
 
+use std::collections::BTreeSet;
+
 use crate::acl::log::Entry;
 use crate::acl::user::{Selector, User, has_space};
 use crate::acl::{self, DEFAULT, clients, file, rules};
@@ -257,8 +259,11 @@ fn cat(ctx: &mut Ctx<'_>) -> Outcome {
     let name = ctx.args.get(2);
     let category = Categories::by_name(name)
         .ok_or_else(|| Error::bytes([b"ERR Unknown category '", name, b"'"].concat()))?;
+    // A server has other commands than a Sentinel.
+    let served: BTreeSet<u16> = ctx.core.commands.iter().map(|c| c.id).collect();
     let commands = registry::all().iter();
     let names: Vec<&str> = commands
+        .filter(|command| served.contains(&command.parent.unwrap_or(command.id)))
         .filter(|command| command.categories.contains(category))
         .map(|command| command.full_name.as_str())
         .collect();

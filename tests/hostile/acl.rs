@@ -138,3 +138,34 @@ fn one_reply_to_a_denied_command() {
         assert!(target.say("EXEC").text().starts_with("EXECABORT"));
     }
 }
+
+/// S65: who tracks everything is told of no key but those of its user.
+#[test]
+fn invalidations_name_no_foreign_keys() {
+    let mut target = Target::new(&[]);
+    target.say("ACL SETUSER u on nopass ~mine:* %R~read:* +@all");
+    let mut spy = target.server.connect_resp3();
+    assert_eq!(shown(&spy.line("AUTH u x")), "OK");
+    assert_eq!(shown(&spy.line("CLIENT TRACKING ON BCAST")), "OK");
+    let mut loopless = target.server.connect_resp3();
+    loopless.line("AUTH u x");
+    assert_eq!(
+        shown(&loopless.line("CLIENT TRACKING ON BCAST NOLOOP")),
+        "OK"
+    );
+    for key in ["secret:1", "mine:1", "secret:2", "read:1"] {
+        target.client.call(&["SET", key, "v"]);
+    }
+    target
+        .client
+        .call(&["MSET", "secret:3", "v", "mine:2", "v"]);
+    for client in [&mut spy, &mut loopless] {
+        client.set_read_timeout(std::time::Duration::from_secs(5));
+        let mut seen = String::new();
+        while !seen.contains("mine:2") {
+            seen += &shown(&client.read().expect("an invalidation"));
+        }
+        assert!(seen.contains("mine:1") && seen.contains("read:1"), "{seen}");
+        assert!(!seen.contains("secret"), "{seen}");
+    }
+}
