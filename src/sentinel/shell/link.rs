@@ -92,11 +92,8 @@ async fn log_in(job: &Job) -> io::Result<(TcpStream, Vec<u8>)> {
         let Value::Error(text) = reply else {
             continue;
         };
-        // Only what keeps this connection from being of use is a failure: other commands may be unknown there.
-        if ["NOAUTH", "WRONGPASS"]
-            .iter()
-            .any(|code| text.starts_with(code))
-        {
+        // A refused AUTH alone is no failure: the server may let everybody in. Other commands may be unknown there.
+        if text.starts_with("NOAUTH") {
             return Err(error(text.clone()));
         }
     }
