@@ -142,6 +142,7 @@ impl Server {
             client.flags.remove(ClientFlags::PUSHED);
             core.stats.net_out += client.out.len() as u64;
             let synced = core.held.promise != Promise::Synced || offset <= core.held.safe;
+            client.out.seal();
             if synced {
                 client.flush(None);
             } else {

@@ -49,12 +49,16 @@ impl Runner<'_> {
         {
             self.log_slow(client, args, duration_us);
         }
-        if !self.core.monitors.is_empty()
-            && !command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN)
-        {
+        self.show(client, command, args);
+        self.core.redacted.clear();
+    }
+
+    /// Shows a command to the clients that MONITOR; those that run again were shown before.
+    pub(super) fn show(&mut self, client: &Client, command: &Command, args: &Args<'_>) {
+        let hidden = command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN);
+        if !self.core.monitors.is_empty() && !hidden && !self.core.blocking.serving {
             self.feed_monitors(client, args);
         }
-        self.core.redacted.clear();
     }
 
     fn log_slow(&mut self, client: &Client, args: &Args<'_>, duration_us: i64) {
@@ -85,7 +89,6 @@ impl Runner<'_> {
         core.slowlog.push(entry, config.slowlog_max_len);
     }
 
-    /// Shows a command to the clients that MONITOR.
     fn feed_monitors(&mut self, client: &Client, args: &Args<'_>) {
         let us = self.core.clock.unix_us(self.core.now_us);
         let place = if client.is(ClientFlags::UNIX) {

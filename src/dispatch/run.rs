@@ -178,6 +178,13 @@ impl Runner<'_> {
                 Judge::Hide
             };
         }
+        // While clients are paused nothing is deleted; what is over is not seen all the same.
+        let hides = self.ks.judge == Judge::Own
+            && self.core.active_pause().is_some()
+            && !command.flags.contains(Flags::WRITE);
+        if hides {
+            self.ks.judge = Judge::Hide;
+        }
         let begin_us = self.core.now_us;
         let db = client.db;
         let mut keys = self.ks.at(db);
@@ -195,6 +202,9 @@ impl Runner<'_> {
             out.error(error.as_bytes());
         }
         crash::running(None);
+        if hides {
+            self.ks.judge = Judge::Own;
+        }
         self.spread_effects(client, db, &args);
         if client.is(ClientFlags::TRACKING) {
             self.core.remember_read(client, command, &args);
@@ -207,8 +217,10 @@ impl Runner<'_> {
         let mut duration_us = end_us - begin_us;
         self.core.now_us = end_us;
         if let Some(blocked) = &mut client.blocked {
-            // It counts once, when it is over.
+            // It counts once, when it is over; who MONITORs sees it come.
             blocked.spent_us += duration_us;
+            self.show(client, command, &args);
+            self.core.redacted.clear();
             return Called::Blocked;
         }
         duration_us += std::mem::take(&mut client.spent_us);
@@ -351,6 +363,9 @@ impl Runner<'_> {
     /// Removes victims until memory is within the limit. False if it is not and nothing more can
     /// be removed; true also when time is up and the next command goes on.
     pub fn evict(&mut self) -> bool {
+        if self.core.active_pause().is_some() {
+            return true;
+        }
         self.ks.effects.watching = self.core.is_watching();
         let limit = self.core.config.maxmemory;
         let begin = self.core.clock.mono_us();

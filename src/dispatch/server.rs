@@ -95,7 +95,7 @@ impl Server {
             }
             let args = batch.args(waiting.next);
             let wire = u64::from(batch.commands[waiting.next].wire);
-            if self.must_pause(&args) {
+            if self.must_pause(client, &args) {
                 turn = Turn::Paused;
                 break;
             }
@@ -127,21 +127,28 @@ impl Server {
         turn
     }
 
-    fn must_pause(&self, args: &Args<'_>) -> bool {
+    fn must_pause(&self, client: &Client, args: &Args<'_>) -> bool {
         let Some(pause) = self.core.active_pause() else {
             return false;
         };
+        // What is refused anyway is refused at once.
         let Ok(command) = self.core.commands.find(args) else {
-            return !pause.writes_only;
+            return false;
         };
+        if !command.spec.arity_ok(args.len()) {
+            return false;
+        }
         // Or the pause could not be ended.
         if command.full_name == "client|unpause" {
             return false;
         }
-        !pause.writes_only
-            || command
-                .flags
-                .intersects(Flags::WRITE | Flags::MAY_REPLICATE)
+        let mut flags = command.flags;
+        if let Some(multi) = &client.multi
+            && command.full_name == "exec"
+        {
+            flags |= multi.flags;
+        }
+        !pause.writes_only || flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
     }
 
     /// Ends a turn of the actor: what reads the log gets what the turn wrote.

@@ -10,6 +10,9 @@ use crate::base::num;
 /// Strings from this many bytes on are shared with the socket writer instead of copied.
 pub const SHARE_MIN: usize = 16 * 1024;
 
+/// Buffers of fewer bytes are worth keeping for the next pushes.
+const SEAL_MIN: usize = 2 * 1024;
+
 /// Bytes around a bulk string: `$`, up to 20 digits, two line ends.
 const BULK_FRAME: usize = 25;
 
@@ -200,6 +203,14 @@ impl Reply {
         }
         self.chunked += bytes.len();
         self.chunks.push(Chunk::Shared(bytes));
+    }
+
+    /// What was written so far is large and will not come again soon: its buffer goes with it.
+    pub fn seal(&mut self) {
+        if self.buf.capacity() > SEAL_MIN && !self.buf.is_empty() {
+            let buf = std::mem::take(&mut self.buf);
+            self.raw_shared(Arc::new(buf));
+        }
     }
 
     #[inline]
