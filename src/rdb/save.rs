@@ -8,6 +8,7 @@
 //! ```
 //! The snapshot is let go on the saving thread, and with it the memory that it alone held.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use std::time::Instant;
 
 use super::boot::Loading;
 use super::snapshot::Snapshot;
-use super::write::{Progress, SaveOptions, is_stopped, save_with_delay};
+use super::write::{Progress, ReplicationState, SaveOptions, is_stopped, save_with_delay};
 use crate::base::{alloc, atomic_replace};
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::Core;
@@ -52,6 +53,8 @@ pub struct State {
     /// Keys of the last load, and keys that it dropped because their time was over.
     pub loaded: u64,
     pub load_expired: u64,
+    /// Aux fields of the file that was loaded: `repl-id`, `repl-offset` and others.
+    pub aux: BTreeMap<String, String>,
     /// `rdb-key-save-delay`, for the saving thread.
     pub delay_us: Arc<AtomicU64>,
     /// Background saves begun so far.
@@ -71,6 +74,7 @@ impl Default for State {
             loading: None,
             loaded: 0,
             load_expired: 0,
+            aux: BTreeMap::new(),
             delay_us: Arc::default(),
             jobs: 0,
         }
@@ -109,13 +113,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn of(core: &Core) -> Plan {
+    /// How the configuration says. A server whose stream replicas may go on with writes down where it stands.
+    pub fn of(ks: &Keyspace, core: &Core) -> Plan {
+        let streams = core.repl.backlog.is_some();
         let config = &core.config;
         Plan {
             options: SaveOptions {
                 compress: config.rdbcompression,
                 checksum: config.rdbchecksum,
                 version: config.rdb_version,
+                replication: streams.then(|| ReplicationState {
+                    id: core.repl.history.id.clone(),
+                    offset: ks.log.offset(),
+                    db: 0,
+                }),
                 ..SaveOptions::default()
             },
             incremental_fsync: config.rdb_save_incremental_fsync,
@@ -201,8 +212,8 @@ pub fn temp_file() -> PathBuf {
 }
 
 /// The snapshot of now, with everything that a file holds.
-pub fn snapshot(ks: &Keyspace, _core: &Core) -> Snapshot {
-    Snapshot::take(ks, Vec::new())
+pub fn snapshot(ks: &Keyspace, core: &Core) -> Snapshot {
+    Snapshot::take(ks, core.function_sources())
 }
 
 /// Saves at once; nothing else happens meanwhile.
@@ -211,7 +222,7 @@ pub fn snapshot(ks: &Keyspace, _core: &Core) -> Snapshot {
 /// What is in the log as well.
 pub fn now(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
     abort(core);
-    let plan = Plan::of(core);
+    let plan = Plan::of(ks, core);
     let target = PathBuf::from(&core.config.dbfilename);
     let snapshot = Arc::new(snapshot(ks, core));
     match to_file(snapshot, &temp_file(), &target, &plan, &Progress::default()) {
@@ -240,7 +251,7 @@ fn succeeded(ks: &mut Keyspace, core: &mut Core, dirty: u64) {
 /// # Errors
 /// If no thread can be had.
 pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
-    let plan = Plan::of(core);
+    let plan = Plan::of(ks, core);
     let target = PathBuf::from(&core.config.dbfilename);
     let snapshot = Arc::new(snapshot(ks, core));
     core.rdb.jobs += 1;
@@ -346,7 +357,7 @@ pub fn forsake(core: &mut Core) {
 
 /// Runs with the cron: save points, scheduled saves, progress.
 pub fn cron(ks: &mut Keyspace, core: &mut Core) {
-    if core.rdb.loading.is_some() {
+    if core.rdb.loading.is_some() || core.sentinel.is_some() {
         return;
     }
     if let Some(job) = &mut core.rdb.job {
