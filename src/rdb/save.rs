@@ -20,7 +20,7 @@ use std::time::Instant;
 use super::boot::Loading;
 use super::snapshot::Snapshot;
 use super::write::{Progress, ReplicationState, SaveOptions, is_stopped, save_with_delay};
-use crate::base::{alloc, atomic_replace};
+use crate::base::{alloc, atomic_replace, sys};
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::Core;
 use crate::keyspace::Keyspace;
@@ -29,6 +29,8 @@ use crate::keyspace::Keyspace;
 const SYNC_STEP: u64 = 32 << 20;
 /// A save point waits so many seconds after a save that failed.
 const RETRY_S: i64 = 5;
+/// The saving thread gives way to the actor, should they share a processor.
+const NICE: i32 = 10;
 /// Seconds between two progress lines in the log.
 const TELL_EVERY_S: u64 = 10;
 
@@ -280,6 +282,7 @@ pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
         return Ok(());
     };
     let body = move || {
+        sys::step_back(NICE);
         let result = run();
         mailbox.send(Message::Task(Box::new(move |server| {
             finish(&mut server.ks, &mut server.core, number, result);
