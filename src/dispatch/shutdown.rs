@@ -35,7 +35,8 @@ pub fn prepare(ks: &mut Keyspace, core: &mut Core, wish: ShutdownWish) -> Result
         save::abort(core);
     }
     let points = !core.config.save.0.is_empty();
-    let wanted = wish.save.unwrap_or(points) && core.rdb.loading.is_none();
+    let wanted =
+        wish.save.unwrap_or(points) && core.rdb.loading.is_none() && core.sentinel.is_none();
     if wanted {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         ENDING.store(true, Ordering::Relaxed);

@@ -83,7 +83,7 @@ pub fn load_options(ks: &Keyspace, core: &Core) -> LoadOptions {
         limits: ks.limits,
         access: ks.access,
         now_ms: ks.now_ms,
-        drop_expired: true,
+        drop_expired: !core.repl.is_replica(),
         checksum: core.config.rdbchecksum && !core.debug.skip_checksum,
     }
 }
@@ -151,6 +151,8 @@ fn tell_aux(loaded: &Loaded) {
 pub fn install(ks: &mut Keyspace, core: &mut Core, loaded: Loaded) {
     core.rdb.loaded = loaded.stats.loaded;
     core.rdb.load_expired = loaded.stats.expired;
+    core.rdb.aux = loaded.aux;
+    core.replace_functions(loaded.functions);
     let old = std::mem::replace(&mut ks.dbs, loaded.dbs);
     for index in 0..ks.dbs.len() {
         ks.effects.change_whole(index);

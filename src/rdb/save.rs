@@ -8,6 +8,7 @@
 //! ```
 //! The snapshot is let go on the saving thread, and with it the memory that it alone held.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,8 +19,8 @@ use std::time::Instant;
 
 use super::boot::Loading;
 use super::snapshot::Snapshot;
-use super::write::{Progress, SaveOptions, is_stopped, save_with_delay};
-use crate::base::{alloc, atomic_replace};
+use super::write::{Progress, ReplicationState, SaveOptions, is_stopped, save_with_delay};
+use crate::base::{alloc, atomic_replace, sys};
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::Core;
 use crate::keyspace::Keyspace;
@@ -28,6 +29,8 @@ use crate::keyspace::Keyspace;
 const SYNC_STEP: u64 = 32 << 20;
 /// A save point waits so many seconds after a save that failed.
 const RETRY_S: i64 = 5;
+/// The saving thread gives way to the actor, should they share a processor.
+const NICE: i32 = 10;
 /// Seconds between two progress lines in the log.
 const TELL_EVERY_S: u64 = 10;
 
@@ -52,6 +55,8 @@ pub struct State {
     /// Keys of the last load, and keys that it dropped because their time was over.
     pub loaded: u64,
     pub load_expired: u64,
+    /// Aux fields of the file that was loaded: `repl-id`, `repl-offset` and others.
+    pub aux: BTreeMap<String, String>,
     /// `rdb-key-save-delay`, for the saving thread.
     pub delay_us: Arc<AtomicU64>,
     /// Background saves begun so far.
@@ -71,6 +76,7 @@ impl Default for State {
             loading: None,
             loaded: 0,
             load_expired: 0,
+            aux: BTreeMap::new(),
             delay_us: Arc::default(),
             jobs: 0,
         }
@@ -109,13 +115,20 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn of(core: &Core) -> Plan {
+    /// How the configuration says. A server whose stream replicas may go on with writes down where it stands.
+    pub fn of(ks: &Keyspace, core: &Core) -> Plan {
+        let streams = core.repl.backlog.is_some();
         let config = &core.config;
         Plan {
             options: SaveOptions {
                 compress: config.rdbcompression,
                 checksum: config.rdbchecksum,
                 version: config.rdb_version,
+                replication: streams.then(|| ReplicationState {
+                    id: core.repl.history.id.clone(),
+                    offset: ks.log.offset(),
+                    db: 0,
+                }),
                 ..SaveOptions::default()
             },
             incremental_fsync: config.rdb_save_incremental_fsync,
@@ -201,8 +214,8 @@ pub fn temp_file() -> PathBuf {
 }
 
 /// The snapshot of now, with everything that a file holds.
-pub fn snapshot(ks: &Keyspace, _core: &Core) -> Snapshot {
-    Snapshot::take(ks, Vec::new())
+pub fn snapshot(ks: &Keyspace, core: &Core) -> Snapshot {
+    Snapshot::take(ks, core.function_sources())
 }
 
 /// Saves at once; nothing else happens meanwhile.
@@ -211,7 +224,7 @@ pub fn snapshot(ks: &Keyspace, _core: &Core) -> Snapshot {
 /// What is in the log as well.
 pub fn now(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
     abort(core);
-    let plan = Plan::of(core);
+    let plan = Plan::of(ks, core);
     let target = PathBuf::from(&core.config.dbfilename);
     let snapshot = Arc::new(snapshot(ks, core));
     match to_file(snapshot, &temp_file(), &target, &plan, &Progress::default()) {
@@ -240,7 +253,7 @@ fn succeeded(ks: &mut Keyspace, core: &mut Core, dirty: u64) {
 /// # Errors
 /// If no thread can be had.
 pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
-    let plan = Plan::of(core);
+    let plan = Plan::of(ks, core);
     let target = PathBuf::from(&core.config.dbfilename);
     let snapshot = Arc::new(snapshot(ks, core));
     core.rdb.jobs += 1;
@@ -269,6 +282,7 @@ pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
         return Ok(());
     };
     let body = move || {
+        sys::step_back(NICE);
         let result = run();
         mailbox.send(Message::Task(Box::new(move |server| {
             finish(&mut server.ks, &mut server.core, number, result);
@@ -346,7 +360,7 @@ pub fn forsake(core: &mut Core) {
 
 /// Runs with the cron: save points, scheduled saves, progress.
 pub fn cron(ks: &mut Keyspace, core: &mut Core) {
-    if core.rdb.loading.is_some() {
+    if core.rdb.loading.is_some() || core.sentinel.is_some() {
         return;
     }
     if let Some(job) = &mut core.rdb.job {
