@@ -19,6 +19,7 @@ const GROUPS: &[&str] = &[
     "bitmap",
     "hyperloglog",
     "geo",
+    "stream",
     "connection",
     "server",
     "pubsub",

@@ -13,7 +13,6 @@ use support::{Client, Server, Value, reference, words};
 
 /// Whole categories whose feature does not exist yet.
 const LATER_CATEGORIES: &[(&str, &str)] = &[
-    ("stream", "streams are not built yet"),
     ("script", "scripts are not built yet"),
     ("dump", "DUMP and RESTORE come with persistence"),
     ("migrate", "MIGRATE comes with persistence"),

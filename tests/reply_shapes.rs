@@ -28,10 +28,6 @@ const NOT_APPLICABLE: &[(&str, &str)] = &[
         "recorded with entries; see the slowlog tests",
     ),
     ("CONFIG GET port hz", "a map of two in any order"),
-    (
-        "COMMAND LIST FILTERBY PATTERN xgroup*",
-        "streams are not built yet",
-    ),
 ];
 
 /// What has to happen before a request, on top of the setup: the recording ran them one after the other.
