@@ -352,7 +352,7 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>) -> Outcome {
         .peek_as::<StreamMut>(key)?
         .ok_or(Error::NO_SUCH_KEY)?;
     let before = stream.counters();
-    if last_id < before.max_deleted_id && max_deleted.is_zero() {
+    if last_id < before.max_deleted_id {
         return Err(Error::new(
             "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
         ));
