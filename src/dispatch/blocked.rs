@@ -84,6 +84,10 @@ pub struct Blocking {
     /// Keys of which a client wants to know that they are gone, with the number of clients.
     or_gone: usize,
     deadlines: BTreeSet<(i64, u64)>,
+    /// When a key may have what a client waits for although nothing changes there: entries that were idle for long
+    /// enough. The second is the same by key, of which the earliest time is kept.
+    rechecks: BTreeSet<(i64, usize, Vec<u8>)>,
+    recheck_of: HashMap<(usize, Vec<u8>), i64>,
     ready: VecDeque<(usize, Vec<u8>)>,
     ready_set: HashSet<(usize, Vec<u8>)>,
     next_seq: u64,
@@ -191,9 +195,33 @@ impl Blocking {
         line.map_or_else(Vec::new, |line| line.values().copied().collect())
     }
 
-    /// Monotonic ms at which the next wait ends.
+    /// Clients that wait for this key try again at this monotonic ms.
+    pub fn recheck(&mut self, at_ms: i64, db: usize, key: &[u8]) {
+        let place = (db, key.to_vec());
+        match self.recheck_of.get(&place) {
+            Some(&before) if before <= at_ms => return,
+            Some(&before) => drop(self.rechecks.remove(&(before, db, key.to_vec()))),
+            None => {}
+        }
+        self.rechecks.insert((at_ms, db, key.to_vec()));
+        self.recheck_of.insert(place, at_ms);
+    }
+
+    /// Signals the keys whose time to be tried again has come.
+    fn signal_rechecks(&mut self, now_ms: i64) {
+        while self.rechecks.first().is_some_and(|(at, ..)| *at <= now_ms)
+            && let Some((_, db, key)) = self.rechecks.pop_first()
+        {
+            self.recheck_of.remove(&(db, key.clone()));
+            self.signal(db, key);
+        }
+    }
+
+    /// Monotonic ms at which the next wait ends or is tried again.
     pub fn next_deadline(&self) -> Option<i64> {
-        self.deadlines.first().map(|(at, _)| *at)
+        let deadline = self.deadlines.first().map(|(at, _)| *at);
+        let recheck = self.rechecks.first().map(|(at, ..)| *at);
+        deadline.into_iter().chain(recheck).min()
     }
 }
 
@@ -248,6 +276,10 @@ impl Runner<'_> {
     /// Ends the waits whose time is over.
     pub fn time_out_blocked(&mut self) {
         let now_ms = self.core.now_ms();
+        self.core.blocking.signal_rechecks(now_ms);
+        if self.core.blocking.is_ready() {
+            self.serve_blocked();
+        }
         while let Some((at, id)) = self.core.blocking.deadlines.first().copied() {
             if at > now_ms {
                 return;

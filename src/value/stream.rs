@@ -57,6 +57,9 @@ impl Item for NodeItem {
 pub struct Stream {
     nodes: Tree<NodeItem>,
     len: u64,
+    /// The first and the last entry; zero without entries.
+    first: StreamId,
+    top: StreamId,
     last_id: StreamId,
     max_deleted_id: StreamId,
     entries_added: u64,
@@ -103,14 +106,18 @@ impl Stream {
         if len > counters.entries_added {
             return Err(BadStream);
         }
-        Ok(Stream {
+        let mut stream = Stream {
             nodes: Tree::from_sorted(items),
             len,
+            first: StreamId::MIN,
+            top: StreamId::MIN,
             last_id: counters.last_id,
             max_deleted_id: counters.max_deleted_id,
             entries_added: counters.entries_added,
             groups: Tree::new(),
-        })
+        };
+        stream.find_ends();
+        Ok(stream)
     }
 
     /// The nodes in order, for saving: [`Node::to_listpack`] writes one as Redis does.
@@ -153,11 +160,23 @@ impl Stream {
 
     /// The identifier of the first entry; zero without entries.
     pub fn first_id(&self) -> StreamId {
-        let first = self.nodes.first().and_then(|item| {
-            let mut entries = item.node.entries(item.first);
-            entries.find(|entry| !entry.is_deleted())
-        });
-        first.map_or(StreamId::MIN, |entry| entry.id)
+        self.first
+    }
+
+    /// The identifier of the last entry; zero without entries.
+    pub fn top_id(&self) -> StreamId {
+        self.top
+    }
+
+    fn find_first(&mut self) {
+        let first = self.range(StreamId::MIN, StreamId::MAX).next();
+        self.first = first.map_or(StreamId::MIN, |entry| entry.id);
+    }
+
+    fn find_ends(&mut self) {
+        self.find_first();
+        let last = self.last_entry();
+        self.top = last.map_or(StreamId::MIN, |entry| entry.id);
     }
 
     // Entries
@@ -189,7 +208,11 @@ impl Stream {
             let node = Arc::new(node);
             self.nodes.push_back(NodeItem { first: id, node });
         }
+        if self.len == 0 {
+            self.first = id;
+        }
         self.len += 1;
+        self.top = id;
         self.last_id = id;
         self.entries_added = self.entries_added.saturating_add(1);
     }
@@ -233,6 +256,9 @@ impl Stream {
             );
         }
         self.len -= 1;
+        if id == self.first || id == self.top {
+            self.find_ends();
+        }
         true
     }
 
@@ -310,7 +336,7 @@ impl Stream {
     pub fn extent(&self) -> Extent {
         Extent {
             len: self.len,
-            first_id: self.first_id(),
+            first_id: self.first,
             last_id: self.last_id,
             max_deleted_id: self.max_deleted_id,
             entries_added: self.entries_added,

@@ -6,6 +6,7 @@ use super::{BAD_ID, EVENTS, references, strict_id};
 use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
+use crate::dispatch::client::ClientFlags;
 use crate::keyspace::effect::Class;
 use crate::value::stream::{
     Counters, NODE_BYTES_MAX, References, Stream, StreamId, StreamMut, Threshold, Trim, number,
@@ -50,7 +51,7 @@ impl Options {
     fn read(
         args: &Args<'_>,
         add: bool,
-        default_limit: u64,
+        rules: Rules,
     ) -> Result<(Options, usize, Option<NewId>), Error> {
         let mut options = Options::default();
         let mut at = 2;
@@ -92,7 +93,7 @@ impl Options {
                 return Err(Error::SYNTAX);
             }
         }
-        options.check(add, default_limit)?;
+        options.check(add, rules)?;
         Ok((options, at, id))
     }
 
@@ -118,7 +119,7 @@ impl Options {
         Ok(self.threshold_at + 1)
     }
 
-    fn check(&mut self, add: bool, default_limit: u64) -> Result<(), Error> {
+    fn check(&mut self, add: bool, rules: Rules) -> Result<(), Error> {
         let Some(trim) = &mut self.trim else {
             return match self.limit {
                 Some(limit) if limit > 0 => Err(Error::new(
@@ -132,9 +133,11 @@ impl Options {
             };
         };
         match self.limit {
+            // Redis puts exact thresholds into its log, but leaves limits as they were.
+            _ if rules.obey => {}
             Some(limit) if trim.approx => trim.limit = limit,
             Some(_) => return Err(LIMIT_WITHOUT_APPROX),
-            None if trim.approx => trim.limit = default_limit,
+            None if trim.approx => trim.limit = rules.limit,
             None => {}
         }
         Ok(())
@@ -211,16 +214,29 @@ impl NewId {
     }
 }
 
-fn default_limit(ctx: &Ctx<'_>) -> u64 {
-    match LIMIT_PER_NODE.saturating_mul(ctx.db.limits().stream_node_entries as u64) {
+/// What options mean for this client.
+#[derive(Clone, Copy)]
+struct Rules {
+    /// The limit of an approximate trim that is not told one.
+    limit: u64,
+    /// The client repeats what another server did: nothing is limited.
+    obey: bool,
+}
+
+fn rules(ctx: &Ctx<'_>) -> Rules {
+    let limit = match LIMIT_PER_NODE.saturating_mul(ctx.db.limits().stream_node_entries as u64) {
         0 => LIMIT_DEFAULT,
         limit => limit.min(LIMIT_MAX),
+    };
+    Rules {
+        limit,
+        obey: ctx.client.is(ClientFlags::MASTER),
     }
 }
 
 /// `XADD key [NOMKSTREAM] [KEEPREF|DELREF|ACKED] [MAXLEN|MINID [=|~] threshold [LIMIT count]] id field value …`
 pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Outcome {
-    let (options, at, id) = Options::read(&ctx.args, true, default_limit(ctx))?;
+    let (options, at, id) = Options::read(&ctx.args, true, rules(ctx))?;
     let fields: SmallVec<[&[u8]; 16]> = ctx.args.from(at + 1).iter().collect();
     let Some(new) = id.filter(|_| !fields.is_empty() && fields.len().is_multiple_of(2)) else {
         return Err(Error::arity("xadd"));
@@ -266,7 +282,7 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// `XTRIM key MAXLEN|MINID [=|~] threshold [LIMIT count] [KEEPREF|DELREF|ACKED]`
 pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Outcome {
-    let (options, ..) = Options::read(&ctx.args, false, default_limit(ctx))?;
+    let (options, ..) = Options::read(&ctx.args, false, rules(ctx))?;
     let key = ctx.args.get(1);
     let done = ctx.db.modify(key, |stream: &mut StreamMut| {
         (options.trim(stream), options.exact(stream))
@@ -352,12 +368,12 @@ pub(super) fn xsetid(ctx: &mut Ctx<'_>) -> Outcome {
         .peek_as::<StreamMut>(key)?
         .ok_or(Error::NO_SUCH_KEY)?;
     let before = stream.counters();
-    if last_id < before.max_deleted_id && max_deleted.is_zero() {
+    if last_id < before.max_deleted_id {
         return Err(Error::new(
             "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
         ));
     }
-    if stream.last_entry().is_some_and(|entry| last_id < entry.id) {
+    if last_id < stream.top_id() {
         return Err(Error::new(
             "ERR The ID specified in XSETID is smaller than the target stream top item",
         ));

@@ -10,6 +10,7 @@ use super::{
 use crate::base::num;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
+use crate::dispatch::client::ClientFlags;
 use crate::value::stream::{Group, Pending, Stream, StreamId, StreamMut};
 
 /// Pending entries that XAUTOCLAIM looks at for each that it may claim.
@@ -263,8 +264,13 @@ fn read_options(ctx: &Ctx<'_>, claim: &mut Claim<'_>, at: usize) -> Result<(), E
             return Err(Error::bytes(text));
         }
     }
-    // A time that makes no sense is now.
-    claim.time = time.filter(|t| (0..=now_ms).contains(t)).unwrap_or(now_ms);
+    // A time that makes no sense is now. The source of a follower's log may be ahead.
+    let latest = if ctx.client.is(ClientFlags::MASTER) {
+        i64::MAX
+    } else {
+        now_ms
+    };
+    claim.time = time.filter(|t| (0..=latest).contains(t)).unwrap_or(now_ms);
     Ok(())
 }
 

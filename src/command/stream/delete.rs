@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 use super::add::delete;
 use super::{EVENTS, references, strict_id};
 use crate::base::num;
+use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::value::stream::{References, Stream, StreamId, StreamMut};
@@ -18,7 +19,7 @@ const REFERENCED: i64 = 2;
 type Ids = SmallVec<[StreamId; 16]>;
 
 /// Reads `[KEEPREF|DELREF|ACKED] IDS numids id …` from `at` on.
-fn read(ctx: &Ctx<'_>, at: usize) -> Result<(References, Ids), Error> {
+fn read<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(References, Args<'a>), Error> {
     let mut kind = None;
     let mut ids = None;
     let mut rest = ctx.args.cursor(at);
@@ -44,8 +45,11 @@ fn read(ctx: &Ctx<'_>, at: usize) -> Result<(References, Ids), Error> {
         }
     }
     let ids = ctx.args.slice(ids.ok_or(Error::SYNTAX)?);
-    let ids: Result<Ids, Error> = ids.iter().map(|text| strict_id(text, 0)).collect();
-    Ok((kind.unwrap_or_default(), ids?))
+    Ok((kind.unwrap_or_default(), ids))
+}
+
+fn parse(ids: Args<'_>) -> Result<Ids, Error> {
+    ids.iter().map(|text| strict_id(text, 0)).collect()
 }
 
 /// Deletes one entry as far as that is allowed.
@@ -69,6 +73,7 @@ pub(super) fn xdelex(ctx: &mut Ctx<'_>) -> Outcome {
     let mut done: SmallVec<[i64; 16]> = SmallVec::from_elem(NOT_THERE, ids.len());
     let mut changes = 0;
     if there {
+        let ids = parse(ids)?;
         changes = ctx.db.update(key, |stream: &mut StreamMut| {
             let mut changes = 0;
             for (&id, done) in ids.iter().zip(&mut done) {
@@ -93,6 +98,7 @@ pub(super) fn xackdel(ctx: &mut Ctx<'_>) -> Outcome {
     let mut done: SmallVec<[i64; 16]> = SmallVec::from_elem(NOT_THERE, ids.len());
     let mut changes = 0;
     if there {
+        let ids = parse(ids)?;
         changes = ctx.db.update(key, |stream: &mut StreamMut| {
             let mut changes = 0;
             for (&id, done) in ids.iter().zip(&mut done) {

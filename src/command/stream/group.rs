@@ -78,6 +78,10 @@ pub(super) fn create(ctx: &mut Ctx<'_>) -> Outcome {
     if stream.is_none() && !options.make {
         return Err(NO_KEY);
     }
+    if ctx.args.len() > 8 {
+        return Err(bad_subcommand(ctx.args.get(1), "XGROUP"));
+    }
+    let stream = find(ctx)?;
     let group = Group::new(read_id(text, stream)?, options.entries_read(stream));
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(Error::new("BUSYGROUP Consumer Group name already exists"));
@@ -98,6 +102,10 @@ pub(super) fn create(ctx: &mut Ctx<'_>) -> Outcome {
 pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Outcome {
     let options = Options::read(ctx, false)?;
     let (key, name, text) = (ctx.args.get(2), ctx.args.get(3), ctx.args.get(4));
+    find_group(ctx)?;
+    if !matches!(ctx.args.len(), 5 | 7) {
+        return Err(bad_subcommand(ctx.args.get(1), "XGROUP"));
+    }
     let stream = find_group(ctx)?;
     let id = match text {
         b"-" => StreamId::MIN,

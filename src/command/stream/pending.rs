@@ -49,9 +49,6 @@ fn read_filter<'a>(ctx: &Ctx<'a>) -> Result<Option<Filter<'a>>, Error> {
     }
     let count = ctx.args.int(at + 2)?.max(0) as usize;
     let (start, end) = interval(ctx.args.get(at), ctx.args.get(at + 1))?;
-    if ctx.args.len() > at + 4 {
-        return Err(Error::SYNTAX);
-    }
     Ok(Some(Filter {
         min_idle,
         start,

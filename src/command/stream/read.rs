@@ -15,6 +15,9 @@ use crate::resp::reply::{Aggregate, Reply};
 use crate::value::Type;
 use crate::value::stream::{Entry, Group, Pending, Stream, StreamId, StreamMut};
 
+/// Between looks for pending entries that nobody had when the wait began, in ms.
+const RECHECK_MS: i64 = 100;
+
 /// What a call asks for.
 struct Request<'a> {
     group: Option<(&'a [u8], &'a [u8])>,
@@ -205,8 +208,10 @@ fn position(
             let Some(stream) = ctx.db.read_as::<StreamMut>(key)? else {
                 return Ok(StreamId::MIN);
             };
-            let last = stream.last_entry().and_then(|entry| entry.id.prev());
-            Ok(last.unwrap_or(stream.last_id()))
+            if stream.has_no_entries() {
+                return Ok(stream.last_id());
+            }
+            Ok(stream.top_id().prev().unwrap_or_default())
         }
         b">" if of_group => Ok(StreamId::MAX),
         b">" => Err(Error::new(
@@ -217,8 +222,7 @@ fn position(
 }
 
 fn has_from(stream: &Stream, start: StreamId) -> bool {
-    // The last entry may be deleted, but never one behind this.
-    stream.last_id() >= start && stream.last_entry().is_some_and(|entry| entry.id >= start)
+    !stream.has_no_entries() && stream.top_id() >= start
 }
 
 /// A reply of several keys that is being written.
@@ -265,8 +269,32 @@ fn wait(ctx: &mut Ctx<'_>, request: &Request<'_>, from: SmallVec<[StreamId; 4]>)
     });
     if ctx.client.blocked.is_some() {
         ctx.client.resume = from;
+        if let (Some(idle), Some((group, _))) = (request.claim_ms, request.group) {
+            recheck(ctx, request.keys, group, idle);
+        }
     }
     Ok(())
+}
+
+/// Pending entries become old enough to be claimed while nothing changes: the client tries again when the first one is,
+/// or in a while if there is none yet.
+fn recheck(ctx: &mut Ctx<'_>, keys: Args<'_>, group: &[u8], idle_ms: i64) {
+    let (now_ms, mono_ms) = (ctx.now_ms(), ctx.core.now_ms());
+    for key in keys.iter() {
+        let stream = ctx.db.peek_as::<StreamMut>(key).ok().flatten();
+        let group = stream.and_then(|stream| stream.group(group));
+        let oldest = group.and_then(|group| {
+            let pending = group.pending_from(StreamId::MIN);
+            pending.map(|pending| pending.time).min()
+        });
+        let wait_ms = oldest.map_or(idle_ms.max(RECHECK_MS), |time| {
+            time.saturating_add(idle_ms).saturating_sub(now_ms).max(1)
+        });
+        let db = ctx.client.db;
+        ctx.core
+            .blocking
+            .recheck(mono_ms.saturating_add(wait_ms), db, key);
+    }
 }
 
 /// The reader of one stream.

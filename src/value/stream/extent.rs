@@ -26,6 +26,11 @@ impl Extent {
             && self.max_deleted_id >= start
     }
 
+    /// Whether what the group has read can be counted on from: it has seen the first entry, and none is missing since.
+    fn counts_from(&self, group: &Group) -> bool {
+        !self.has_gap_from(group.last_id) && group.last_id >= self.first_id
+    }
+
     /// How many entries of the stream's whole life are not behind `id`; `None` if that cannot be told.
     pub fn entries_until(&self, id: StreamId) -> Option<u64> {
         if self.entries_added == 0 {
@@ -55,8 +60,8 @@ impl Extent {
     /// that it has read more than there ever was.
     pub fn lag(&self, group: &Group) -> Option<i64> {
         let read = match group.entries_read {
-            _ if self.entries_added == 0 => return Some(0),
-            Some(read) if !self.has_gap_from(group.last_id) => read,
+            _ if self.entries_added == 0 || self.len == 0 => return Some(0),
+            Some(read) if self.counts_from(group) => read,
             _ => self.entries_until(group.last_id)?,
         };
         Some(self.entries_added.wrapping_sub(read) as i64)
@@ -65,7 +70,7 @@ impl Extent {
     /// Moves a group on to `id`, which was just delivered, and counts it where that can be done.
     pub fn advance(&self, group: &mut Group, id: StreamId) {
         group.entries_read = match group.entries_read {
-            Some(read) if !self.has_gap_from(id) => Some(read.saturating_add(1)),
+            Some(read) if self.counts_from(group) => Some(read.saturating_add(1)),
             read if self.entries_added == 0 => read,
             _ => self.entries_until(id),
         };

@@ -169,6 +169,12 @@ impl Node {
         self.walk(master, self.body as usize)
     }
 
+    /// The entry that begins at a place.
+    #[inline]
+    pub(super) fn entry_at(&self, master: StreamId, place: usize) -> Option<Entry<'_>> {
+        self.walk(master, place).next()
+    }
+
     /// The last entry, deleted or not.
     pub fn last(&self, master: StreamId) -> Option<Entry<'_>> {
         self.entries(master).last()

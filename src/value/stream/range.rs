@@ -52,8 +52,9 @@ impl<'a> Iterator for Range<'a> {
 /// The living entries of a range, the highest first.
 pub struct RevRange<'a> {
     nodes: tree::RevIter<'a, super::NodeItem>,
-    /// Entries of the present node that are to come, the next one last.
-    held: SmallVec<[Entry<'a>; 8]>,
+    present: Option<&'a super::NodeItem>,
+    /// Places in the present node of entries that are to come, the next one last.
+    held: SmallVec<[u32; 128]>,
     start: StreamId,
     end: StreamId,
 }
@@ -62,6 +63,7 @@ impl<'a> RevRange<'a> {
     pub(super) fn new(stream: &'a Stream, start: StreamId, end: StreamId) -> RevRange<'a> {
         RevRange {
             nodes: stream.nodes.rev_from(|first| first.cmp(&end)),
+            present: None,
             held: SmallVec::new(),
             start,
             end,
@@ -74,8 +76,8 @@ impl<'a> Iterator for RevRange<'a> {
 
     fn next(&mut self) -> Option<Entry<'a>> {
         loop {
-            if let Some(entry) = self.held.pop() {
-                return Some(entry);
+            if let (Some(place), Some(item)) = (self.held.pop(), self.present) {
+                return item.node.entry_at(item.first, place as usize);
             }
             let item = self.nodes.next()?;
             let (start, end) = (self.start, self.end);
@@ -84,7 +86,9 @@ impl<'a> Iterator for RevRange<'a> {
                 .entries(item.first)
                 .take_while(|entry| entry.id <= end)
                 .filter(|entry| entry.id >= start && !entry.is_deleted());
-            self.held.extend(within);
+            // Nodes are a few gigabytes at most, of which the last entry is one.
+            self.held.extend(within.map(|entry| entry.place() as u32));
+            self.present = Some(item);
             if self.held.is_empty() && item.first <= start {
                 self.nodes = tree::RevIter::empty();
             }

@@ -69,7 +69,13 @@ impl Stream {
                 break;
             }
         }
-        before - self.len
+        let gone = before - self.len;
+        if self.len == 0 {
+            (self.first, self.top) = (StreamId::MIN, StreamId::MIN);
+        } else if gone > 0 {
+            self.find_first();
+        }
+        gone
     }
 
     /// Trims within the first node, of which some entry stays.
