@@ -14,8 +14,8 @@ use crate::acl;
 use crate::base::process::check_system;
 use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
-use crate::sentinel::shell::State;
 use crate::rdb::check::tool;
+use crate::sentinel::shell::State;
 
 /// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
 pub const REDIS_VERSION: &str = "7.4.2";
@@ -430,10 +430,7 @@ mod tests {
 
     #[test]
     fn sub_modes_that_are_not_here_say_so_in_one_line() {
-        let calls: [&[&str]; 2] = [
-            &["ferrite", "check-aof", "x"],
-            &["redis-check-aof"],
-        ];
+        let calls: [&[&str]; 2] = [&["ferrite", "check-aof", "x"], &["redis-check-aof"]];
         for call in calls {
             let Mode::Print { text, code: 1 } = mode(call) else {
                 panic!("{call:?}")
