@@ -6,7 +6,6 @@ use crate::command::registry::Command;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::core::Core;
 use crate::pubsub::Kind;
-use crate::resp::reply::Chunk;
 use crate::tracking::Modes;
 
 /// Letters of the flags in the order in which Redis prints them.
@@ -61,13 +60,7 @@ pub fn line_with(client: &Client, core: &Core, last: Option<&'static Command>) -
     let query = conn.query_len.load(Ordering::Relaxed);
     let free = conn.query_free.load(Ordering::Relaxed);
     let pending = conn.pending_out.load(Ordering::Relaxed);
-    let queued = conn.with(|outbox| {
-        outbox
-            .chunks
-            .iter()
-            .filter(|c| !matches!(c, Chunk::Owned(b) if b.is_empty()))
-            .count()
-    });
+    let queued = conn.with(|outbox| outbox.output.pieces());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let subs = |kind| client.subs.as_ref().map_or(0, |subs| subs.count(kind));
     let events = if pending > 0 { "rw" } else { "r" };

@@ -103,10 +103,10 @@ impl Bench {
     pub fn heard(&mut self, id: u64) -> String {
         self.server.end_turn();
         let client = self.server.core.clients.get(id).expect("it has joined");
-        let chunks = client
+        let output = client
             .conn
-            .with(|outbox| std::mem::take(&mut outbox.chunks));
-        let bytes: Vec<u8> = chunks.iter().flat_map(|c| c.bytes().to_vec()).collect();
+            .with(|outbox| std::mem::take(&mut outbox.output));
+        let bytes: Vec<u8> = output.chunks().flat_map(|c| c.bytes().to_vec()).collect();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         text.trim_end().replace("\r\n", " ")
     }

@@ -16,7 +16,7 @@ use super::prefetch::PREFETCH;
 use super::server::{Server, Turn};
 use crate::base::mailbox::Mailbox;
 use crate::keyspace::cycle::Slice;
-use crate::net::conn::Conn;
+use crate::net::conn::{self, Conn};
 use crate::resp::reply::Reply;
 use crate::resp::request::{Batch, Fault};
 
@@ -96,8 +96,10 @@ impl Actor {
             let inbox = std::mem::take(&mut self.inbox);
             self.inbox = self.handle_all(inbox);
             self.run_slices();
+            conn::write_posted();
             self.housekeeping();
             self.server.end_turn();
+            conn::write_posted();
             self.count_turn(begin_us, commands);
             if self.server.core.shutdown.is_some() {
                 return self.server;

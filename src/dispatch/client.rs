@@ -195,12 +195,12 @@ impl Client {
         self.total_out += bytes as u64;
         self.conn.pending_out.fetch_add(bytes, Ordering::Relaxed);
         let out = &mut self.out;
-        self.conn.deliver(|outbox| {
+        self.conn.post(|outbox| {
             let (chunks, last) = out.take(outbox.spare.take().unwrap_or_default());
-            outbox.chunks.extend(chunks);
-            if !last.is_empty() {
-                outbox.chunks.push_back(Chunk::Owned(last));
-            }
+            chunks
+                .into_iter()
+                .for_each(|chunk| outbox.output.push(chunk));
+            outbox.output.push(Chunk::Owned(last));
             if returned.is_some() {
                 outbox.returned = returned;
             }

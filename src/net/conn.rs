@@ -1,12 +1,28 @@
 //! What the actor and a connection's task share: the way out, and numbers for CLIENT LIST.
+//!
+//! Replies go through the [`Outbox`]. Where the task runs on another thread, it is woken and writes.
+//! Where it runs on the actor's own thread, the actor writes what its turn has produced at the end of
+//! the turn ([`write_posted`]): the task is woken only if that leaves something to do. All replies of
+//! a turn go out in a row on purpose: peers that are woken one by one between the commands of others
+//! cost the kernel far more.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use crate::resp::reply::Chunk;
+use super::output::Output;
+use super::socket::Socket;
 use crate::resp::request::Batch;
+
+/// More than this is left to the task, which gives others their turn in between.
+const WRITE_AT_ONCE: usize = 256 * 1024;
+
+thread_local! {
+    /// Connections of this thread that got something in the present turn.
+    static POSTED: RefCell<Vec<Arc<Conn>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// How a connection is to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,13 +38,15 @@ pub enum Close {
 /// The way from the actor to the connection's task.
 #[derive(Default)]
 pub struct Outbox {
-    pub chunks: VecDeque<Chunk>,
+    pub output: Output,
     /// The batch is done: its buffers come back, the next one may be sent.
     pub returned: Option<Box<Batch>>,
     pub close: Close,
     /// An empty buffer that the actor may write the next replies to.
     pub spare: Option<Vec<u8>>,
     waker: Option<Waker>,
+    /// It is in the list of what the actor writes.
+    posted: bool,
     /// The task gave up; nobody will write any more.
     pub gone: bool,
 }
@@ -51,6 +69,10 @@ pub struct Conn {
     /// Bytes of input that wait, and unused bytes of the input buffer.
     pub query_len: AtomicUsize,
     pub query_free: AtomicUsize,
+    /// The task has input that waits for its batch to come back.
+    pub hurry: AtomicBool,
+    /// The socket, if the actor may write to it.
+    socket: OnceLock<Weak<dyn Socket>>,
     outbox: Mutex<Outbox>,
     signal: AtomicBool,
 }
@@ -75,6 +97,8 @@ impl Conn {
             pending_out: AtomicUsize::new(0),
             query_len: AtomicUsize::new(0),
             query_free: AtomicUsize::new(0),
+            hurry: AtomicBool::new(false),
+            socket: OnceLock::new(),
             outbox: Mutex::new(Outbox::default()),
             signal: AtomicBool::new(false),
         }
@@ -82,6 +106,68 @@ impl Conn {
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {
         self.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The task runs on the actor's thread: the actor may write to the socket as long as it is open.
+    pub fn share_socket(&self, socket: Weak<dyn Socket>) {
+        // A connection has one socket, which is made once.
+        let _ = self.socket.set(socket);
+    }
+
+    /// Changes the outbox; what is in it then is written at the end of the actor's turn, or by the
+    /// task if that is on another thread. Only for the actor.
+    pub fn post(self: &Arc<Self>, f: impl FnOnce(&mut Outbox)) {
+        if self.socket.get().is_none() {
+            return self.deliver(f);
+        }
+        let mut outbox = self.lock();
+        f(&mut outbox);
+        if !std::mem::replace(&mut outbox.posted, true) {
+            POSTED.with_borrow_mut(|posted| posted.push(self.clone()));
+        }
+    }
+
+    /// Writes what is in the outbox, and wakes the task if there is more to do than that.
+    fn write_out(&self) {
+        let mut outbox = self.lock();
+        outbox.posted = false;
+        if outbox.close == Close::Now || outbox.gone {
+            return; // The task knows that already.
+        }
+        let pending = self.pending_out.load(Ordering::Relaxed);
+        let own = pending.saturating_sub(outbox.output.len());
+        let done = own == 0 && self.try_write(&mut outbox);
+        let returns = outbox.returned.is_some() && self.hurry.load(Ordering::Relaxed);
+        if done && !returns && outbox.close == Close::No {
+            return;
+        }
+        self.signal.store(true, Ordering::Release);
+        let waker = outbox.waker.take();
+        drop(outbox);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// True if everything is written. Errors are for the task, which meets them as well.
+    fn try_write(&self, outbox: &mut Outbox) -> bool {
+        let Some(socket) = self.socket.get().and_then(Weak::upgrade) else {
+            return false;
+        };
+        if outbox.output.len() > WRITE_AT_ONCE {
+            return false;
+        }
+        while !outbox.output.is_empty() {
+            match outbox.output.write_to(&*socket) {
+                Ok((n, spare)) => {
+                    self.pending_out.fetch_sub(n, Ordering::Relaxed);
+                    outbox.spare = spare.or(outbox.spare.take());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// Changes the outbox and wakes the connection's task.
@@ -123,4 +209,12 @@ impl Conn {
         }
         Poll::Pending
     }
+}
+
+/// Writes what the actor's turn has produced for connections of its own thread.
+pub fn write_posted() {
+    let mut posted = POSTED.take();
+    posted.drain(..).for_each(|conn| conn.write_out());
+    // Nothing posts while it is written; the list keeps its room.
+    POSTED.set(posted);
 }

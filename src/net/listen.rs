@@ -37,8 +37,16 @@ struct Door {
     actor: Sender<Message>,
     settings: Arc<SharedSettings>,
     counters: Arc<Counters>,
+    threads: Threads,
+}
+
+/// The threads of connections.
+#[derive(Clone)]
+pub struct Threads {
     /// Runtimes that connections are spread over.
-    threads: Arc<[Handle]>,
+    runtimes: Arc<[Handle]>,
+    /// There is one, and it is the actor's own.
+    beside_actor: bool,
 }
 
 /// The listening sockets of the server.
@@ -50,9 +58,12 @@ pub struct Listeners {
 
 /// Starts the threads of `io-threads`: with 1, connections run beside the actor; with more, on
 /// threads of their own.
-pub fn io_threads(count: usize) -> io::Result<Arc<[Handle]>> {
+pub fn io_threads(count: usize) -> io::Result<Threads> {
     if count <= 1 {
-        return Ok(Arc::new([Handle::current()]));
+        return Ok(Threads {
+            runtimes: Arc::new([Handle::current()]),
+            beside_actor: true,
+        });
     }
     let mut handles = Vec::new();
     for number in 1..count {
@@ -65,14 +76,17 @@ pub fn io_threads(count: usize) -> io::Result<Arc<[Handle]>> {
             .name(name)
             .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
     }
-    Ok(handles.into())
+    Ok(Threads {
+        runtimes: handles.into(),
+        beside_actor: false,
+    })
 }
 
 impl Listeners {
     pub fn new(
         actor: Sender<Message>,
         settings: Arc<SharedSettings>,
-        threads: Arc<[Handle]>,
+        threads: Threads,
     ) -> Listeners {
         let door = Door {
             actor,
@@ -333,7 +347,7 @@ impl Door {
         self.start(conn, move || tokio::net::UnixStream::from_std(stream));
     }
 
-    fn start<S: super::socket::Socket + Sync>(
+    fn start<S: super::socket::Socket>(
         &self,
         conn: Arc<Conn>,
         make: impl FnOnce() -> io::Result<S> + Send + 'static,
@@ -341,10 +355,16 @@ impl Door {
         let counters = self.counters.clone();
         counters.connected.fetch_add(1, Ordering::Relaxed);
         let (actor, settings) = (self.actor.clone(), self.settings.clone());
-        let thread = &self.threads[conn.id as usize % self.threads.len()];
-        thread.spawn(async move {
+        let runtimes = &self.threads.runtimes;
+        let beside_actor = self.threads.beside_actor;
+        runtimes[conn.id as usize % runtimes.len()].spawn(async move {
             // Made here, so that it is registered with the runtime that it runs on.
             if let Ok(socket) = make() {
+                let socket = Arc::new(socket);
+                if beside_actor {
+                    let shared: Arc<dyn super::socket::Socket> = socket.clone();
+                    conn.share_socket(Arc::downgrade(&shared));
+                }
                 task::run(socket, conn, actor, settings).await;
             }
             counters.connected.fetch_sub(1, Ordering::Relaxed);

@@ -2,5 +2,6 @@
 
 pub mod conn;
 pub mod listen;
+pub mod output;
 pub mod socket;
 pub mod task;

@@ -7,7 +7,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 /// A connected stream, as the connection's task uses it.
-pub trait Socket: Send + 'static {
+pub trait Socket: Send + Sync + 'static {
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
     /// Appends up to `max` bytes to `buf`'s spare room.

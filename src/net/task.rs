@@ -13,11 +13,11 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use super::conn::{Close, Conn};
+use super::output::Output;
 use super::socket::Socket;
 use crate::base::mailbox::Sender;
 use crate::config::SharedSettings;
 use crate::dispatch::actor::Message;
-use crate::resp::reply::Chunk;
 use crate::resp::request::{Batch, Fault, Parser, Rules};
 
 /// Bytes asked for with one read.
@@ -28,21 +28,16 @@ const READS_PER_TURN: usize = 4;
 const AHEAD: usize = 1 << 20;
 /// The same for those who have not logged in.
 const AHEAD_STRANGER: usize = READ;
-/// Chunks given to one vectored write.
-const WRITE_PARTS: usize = 64;
 /// Bytes written in a row before others get their turn.
 const WRITE_PER_TURN: usize = 1 << 20;
 /// Spans are 32 bits wide: no request may grow beyond this, whatever the configuration says.
 const QUERY_MAX: usize = 2 << 30;
-/// A reply buffer that grew beyond this is not kept for the next replies.
-const KEEP_SPARE: usize = 64 * 1024;
-
 /// Pending input of fewer bytes is not worth telling the actor.
 const GROWN_MIN: usize = 64 * 1024;
 
 /// State of the task.
 struct Task<S> {
-    socket: S,
+    socket: Arc<S>,
     conn: Arc<Conn>,
     actor: Sender<Message>,
     settings: Arc<SharedSettings>,
@@ -52,9 +47,8 @@ struct Task<S> {
     /// The other batch, while none is on its way.
     idle: Option<Box<Batch>>,
     fault: Option<Fault>,
-    /// Output that left the outbox and is not written yet, with how much of the first is.
-    writing: std::collections::VecDeque<Chunk>,
-    written: usize,
+    /// Output that left the outbox and is not written yet.
+    writing: Output,
     close: Close,
     /// The peer sends nothing more; what it has sent is still answered.
     eof: bool,
@@ -83,7 +77,7 @@ fn make_room(target: &mut Vec<u8>, wanted: usize) {
 
 /// Runs a connection until it ends.
 pub async fn run<S: Socket>(
-    socket: S,
+    socket: Arc<S>,
     conn: Arc<Conn>,
     actor: Sender<Message>,
     settings: Arc<SharedSettings>,
@@ -98,8 +92,7 @@ pub async fn run<S: Socket>(
         batch: Box::default(),
         idle: Some(Box::default()),
         fault: None,
-        writing: Default::default(),
-        written: 0,
+        writing: Output::default(),
         close: Close::No,
         eof: false,
         ended: false,
@@ -109,6 +102,7 @@ pub async fn run<S: Socket>(
     while !task.is_over() {
         let event = std::future::poll_fn(|cx| task.poll_event(cx)).await;
         task.handle(event);
+        task.conn.hurry.store(task.hurries(), Ordering::Relaxed);
         if std::mem::take(&mut task.tired) {
             tokio::task::yield_now().await;
         }
@@ -184,11 +178,7 @@ impl<S: Socket> Task<S> {
     /// Takes what the actor has put into the outbox, and writes.
     fn collect(&mut self) {
         let returned = self.conn.with(|outbox| {
-            if self.writing.is_empty() {
-                std::mem::swap(&mut self.writing, &mut outbox.chunks);
-            } else {
-                self.writing.append(&mut outbox.chunks);
-            }
+            self.writing.append(&mut outbox.output);
             self.close = self.close.max(outbox.close);
             outbox.returned.take()
         });
@@ -196,11 +186,22 @@ impl<S: Socket> Task<S> {
             return;
         }
         self.flush();
-        if let Some(mut batch) = returned {
-            batch.clear();
-            self.idle = Some(batch);
+        if let Some(batch) = returned {
+            self.reuse(batch);
             self.submit();
         }
+    }
+
+    fn reuse(&mut self, mut batch: Box<Batch>) {
+        batch.clear();
+        self.idle = Some(batch);
+    }
+
+    /// Whether there is something to do as soon as the batch comes back. If not, the next input is
+    /// early enough to look for it.
+    fn hurries(&self) -> bool {
+        let waits = self.eof || self.fault.is_some() || self.parser.pending(&self.batch) > 0;
+        waits && self.idle.is_none()
     }
 
     fn flush(&mut self) {
@@ -224,41 +225,21 @@ impl<S: Socket> Task<S> {
 
     /// One write; returns the number of bytes.
     fn write_some(&mut self) -> io::Result<usize> {
-        let mut parts = [io::IoSlice::new(&[]); WRITE_PARTS];
-        let mut used = 0;
-        for (part, chunk) in parts.iter_mut().zip(&self.writing) {
-            let skip = if used == 0 { self.written } else { 0 };
-            *part = io::IoSlice::new(&chunk.bytes()[skip..]);
-            used += 1;
-        }
-        let written = self.socket.write(&parts[..used])?;
-        let mut n = written;
+        let (n, spare) = self.writing.write_to(&*self.socket)?;
         self.conn.pending_out.fetch_sub(n, Ordering::Relaxed);
-        while let Some(first) = self.writing.front() {
-            let left = first.bytes().len() - self.written;
-            if n < left {
-                self.written += n;
-                break;
-            }
-            n -= left;
-            self.written = 0;
-            let done = self.writing.pop_front();
-            if let Some(Chunk::Owned(buf)) = done {
-                self.keep_spare(buf);
-            }
+        if spare.is_some() {
+            self.conn.with(|outbox| outbox.spare = spare);
         }
-        Ok(written)
-    }
-
-    fn keep_spare(&self, mut buf: Vec<u8>) {
-        if self.writing.is_empty() && buf.capacity() <= KEEP_SPARE {
-            buf.clear();
-            self.conn.with(|outbox| outbox.spare = Some(buf));
-        }
+        Ok(n)
     }
 
     /// Reads, parses, and sends a batch if there is one.
     fn receive(&mut self) {
+        if self.idle.is_none()
+            && let Some(batch) = self.conn.with(|outbox| outbox.returned.take())
+        {
+            self.reuse(batch);
+        }
         self.tired = true;
         let reads = if self.conn.authenticated.load(Ordering::Acquire) {
             READS_PER_TURN

@@ -148,10 +148,10 @@ fn large_messages_are_shared() {
     bench.server.end_turn();
     let shared = ids.map(|id| {
         let client = bench.server.core.clients.get(id).expect("it has joined");
-        let chunks = client
+        let output = client
             .conn
-            .with(|outbox| std::mem::take(&mut outbox.chunks));
-        match chunks.iter().next() {
+            .with(|outbox| std::mem::take(&mut outbox.output));
+        match output.chunks().next() {
             Some(Chunk::Shared(bytes)) => bytes.clone(),
             other => panic!("{other:?}"),
         }

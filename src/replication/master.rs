@@ -93,7 +93,7 @@ impl Replica {
             for chunk in chunks {
                 let len = chunk.bytes().len();
                 self.conn.pending_out.fetch_add(len, Ordering::Relaxed);
-                outbox.chunks.push_back(chunk);
+                outbox.output.push(chunk);
             }
         });
     }

@@ -75,7 +75,7 @@ impl Write for Fanout {
         let shared = Arc::new(bytes.to_vec());
         for conn in &self.conns {
             conn.pending_out.fetch_add(bytes.len(), Ordering::Relaxed);
-            conn.deliver(|outbox| outbox.chunks.push_back(Chunk::Shared(shared.clone())));
+            conn.deliver(|outbox| outbox.output.push(Chunk::Shared(shared.clone())));
         }
         Ok(bytes.len())
     }
@@ -183,7 +183,7 @@ impl Runner<'_> {
                 let line = format!("+FULLRESYNC {id} {offset}\r\n").into_bytes();
                 let conn = &replica.conn;
                 conn.pending_out.fetch_add(line.len(), Ordering::Relaxed);
-                conn.deliver(|outbox| outbox.chunks.push_back(Chunk::Owned(line)));
+                conn.deliver(|outbox| outbox.output.push(Chunk::Owned(line)));
             }
             conns.push(replica.conn.clone());
         }
