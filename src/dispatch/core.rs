@@ -24,6 +24,7 @@ use crate::logging::Log;
 use crate::net::listen::Listeners;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
+use crate::script::Scripts;
 use crate::tracking::Tracking;
 
 /// `CLIENT PAUSE`.
@@ -83,6 +84,10 @@ pub struct Core {
     pub mailbox: Option<Sender<Message>>,
     /// Masters and replicas.
     pub repl: Replication,
+    /// Messages that wait for the end of a command that runs for long, in order.
+    pub put_off: Vec<Message>,
+    /// Scripts, libraries, and what runs of them.
+    pub scripts: Scripts,
     /// Ids of clients that MONITOR.
     pub monitors: Vec<u64>,
     /// Arguments of the present command that logs must not show.
@@ -165,6 +170,8 @@ impl Core {
             depth: 0,
             mailbox: None,
             repl: Replication::default(),
+            put_off: Vec::new(),
+            scripts: Scripts::default(),
             monitors: Vec::new(),
             redacted: Vec::new(),
             shutdown: None,

@@ -28,7 +28,7 @@ pub struct Script {
 /// All scripts.
 #[derive(Debug, Default)]
 pub struct Cache {
-    scripts: HashMap<Digest, Script, ahash::RandomState>,
+    scripts: HashMap<Digest, Script>,
     /// Scripts that may have to go.
     passing: usize,
     clock: u64,

@@ -33,7 +33,7 @@ pub struct Library {
 pub struct Libraries {
     all: Named<Library>,
     /// Functions by their names in lower case.
-    index: HashMap<Vec<u8>, Function, ahash::RandomState>,
+    index: HashMap<Vec<u8>, Function>,
 }
 
 impl Libraries {

@@ -166,13 +166,8 @@ impl Host for Caller<'_> {
 
     fn check(&mut self, exchange: &Shared) {
         let request = std::mem::take(&mut exchange.borrow_mut().request);
-        let permitted = self.core.commands.find(&request.args()).ok().map(|command| {
-            let run = Runner {
-                ks: self.ks,
-                core: self.core,
-            };
-            gate::may_run(&run, self.client, command, &request.args())
-        });
+        let found = self.core.commands.find(&request.args()).ok();
+        let permitted = found.map(|command| gate::may_run(self.client, command, &request.args()));
         let mut exchange = exchange.borrow_mut();
         exchange.request = request;
         exchange.permitted = permitted;
@@ -204,7 +199,7 @@ impl Host for Caller<'_> {
             );
         }
         busy::breathe(self.ks, self.core);
-        let ends = self.core.shutdown.is_some();
+        let ends = self.core.shutdown.is_some() || self.core.signal.is_some();
         if ends || self.core.scripts.running.as_ref().is_some_and(|r| r.kill) {
             exchange.borrow_mut().kill = Some("Script killed by user with SCRIPT KILL...");
         }

@@ -137,9 +137,7 @@ impl Scripts {
     pub fn kill(&mut self, is_function: bool) -> Result<(), Error> {
         let busy = self.busy_error();
         let Some(running) = &mut self.running else {
-            return Err(Error::new(
-                "NOTBUSY No scripts in execution right now.",
-            ));
+            return Err(Error::new("NOTBUSY No scripts in execution right now."));
         };
         if running.is_function != is_function {
             return Err(busy);
