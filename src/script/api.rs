@@ -10,6 +10,7 @@ use super::engine::{Params, Raise, native, one, room_for};
 use super::exchange::{Registration, Request, Shared, Spread, Step, suspend};
 use super::flags::{BAD_NAME, ScriptFlags, valid_name};
 use super::libs::{bad_argument, type_name};
+use super::trampoline;
 use crate::base::num;
 
 const REPL_AOF: i64 = 1;
@@ -21,7 +22,14 @@ const REPL_REPLICAS: i64 = 2;
 /// Those of the interpreter.
 pub fn host(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
     let host = lua.create_table()?;
-    host.raw_set("call", call_function(lua, exchange)?)?;
+    host.raw_set(
+        "bind",
+        lua.create_function(|lua, f| trampoline::plain(lua, f))?,
+    )?;
+    host.raw_set(
+        "bind_host",
+        lua.create_function(|lua, f| trampoline::counted(lua, f))?,
+    )?;
     host.raw_set("where", where_function(lua)?)?;
     host.raw_set("constants", constants(lua)?)?;
     host.raw_set("rep", rep(lua, exchange)?)?;
@@ -35,12 +43,8 @@ pub fn host(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
     })?;
     host.raw_set("randomseed", randomseed)?;
     host.raw_set("api", functions(lua, exchange)?)?;
-    let replies = lua.create_table()?;
-    replies.raw_set("error_reply", native(lua, error_reply)?)?;
-    replies.raw_set("status_reply", native(lua, status_reply)?)?;
-    host.raw_set("replies", replies)?;
     let shared = exchange.clone();
-    let register = native(lua, move |_, params| register(&shared, params))?;
+    let register = command_like(lua, move |_, params| register(&shared, params))?;
     host.raw_set("register_function", register)?;
     Ok(host)
 }
@@ -109,20 +113,34 @@ fn where_function(lua: &Lua) -> mlua::Result<Function> {
     })
 }
 
-/// `redis.call` and `redis.pcall`: true and the reply, or false and an error table.
-fn call_function(lua: &Lua, exchange: &Shared) -> mlua::Result<Function> {
+/// `redis.call`, or `redis.pcall`, which returns errors instead of raising them.
+fn call_function(lua: &Lua, exchange: &Shared, raises: bool) -> mlua::Result<Function> {
     let shared = exchange.clone();
     lua.create_function(move |lua, values: MultiValue| {
         let limit = lua.set_memory_limit(0)?;
         let reply = match call(lua, &shared, values) {
-            Ok((value, failed)) => Ok((!failed, value)),
+            Ok(reply) => Ok(reply),
             Err(Raise::Text(text)) => {
-                convert::error(lua, &text).map(|error| (false, Value::Table(error)))
+                convert::error(lua, &text).map(|error| (Value::Table(error), true))
             }
+            Err(Raise::Table(error)) => Ok((Value::Table(error), true)),
             Err(Raise::Lua(error)) => Err(error),
         };
         lua.set_memory_limit(limit)?;
-        reply
+        let (value, failed) = reply?;
+        let fine = if failed && raises { None } else { Some(true) };
+        Ok((fine, value))
+    })
+}
+
+/// Wraps a function whose errors are tables, as those of commands.
+fn command_like<F>(lua: &Lua, function: F) -> mlua::Result<Function>
+where
+    F: Fn(&Lua, &Params) -> Result<MultiValue, Raise> + 'static,
+{
+    native(lua, move |lua, params| match function(lua, params) {
+        Err(Raise::Text(text)) => Err(Raise::Table(convert::error(lua, &text)?)),
+        other => other,
     })
 }
 
@@ -180,36 +198,40 @@ fn request(params: &Params, request: &mut Request) -> Result<(), Raise> {
     Ok(())
 }
 
-/// The functions whose errors are tables.
+/// The functions of `redis`.
 fn functions(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
     let all = lua.create_table()?;
-    all.raw_set("sha1hex", native(lua, sha1hex)?)?;
-    all.raw_set("log", native(lua, log)?)?;
+    all.raw_set("call", call_function(lua, exchange, true)?)?;
+    all.raw_set("pcall", call_function(lua, exchange, false)?)?;
+    all.raw_set("error_reply", command_like(lua, error_reply)?)?;
+    all.raw_set("status_reply", command_like(lua, status_reply)?)?;
+    all.raw_set("sha1hex", command_like(lua, sha1hex)?)?;
+    all.raw_set("log", command_like(lua, log)?)?;
     let shared = exchange.clone();
     all.raw_set(
         "setresp",
-        native(lua, move |_, params| setresp(&shared, params))?,
+        command_like(lua, move |_, params| setresp(&shared, params))?,
     )?;
     let shared = exchange.clone();
     all.raw_set(
         "set_repl",
-        native(lua, move |_, params| set_repl(&shared, params))?,
+        command_like(lua, move |_, params| set_repl(&shared, params))?,
     )?;
     let shared = exchange.clone();
     all.raw_set(
         "acl_check_cmd",
-        native(lua, move |_, params| acl_check(&shared, params))?,
+        command_like(lua, move |_, params| acl_check(&shared, params))?,
     )?;
     all.raw_set(
         "replicate_commands",
-        native(lua, |_, _| Ok(one(Value::Boolean(true))))?,
+        command_like(lua, |_, _| Ok(one(Value::Boolean(true))))?,
     )?;
     // There is no debugger to stop in or to print to.
     all.raw_set(
         "breakpoint",
-        native(lua, |_, _| Ok(one(Value::Boolean(false))))?,
+        command_like(lua, |_, _| Ok(one(Value::Boolean(false))))?,
     )?;
-    all.raw_set("debug", native(lua, |_, _| Ok(MultiValue::new()))?)?;
+    all.raw_set("debug", command_like(lua, |_, _| Ok(MultiValue::new()))?)?;
     Ok(all)
 }
 

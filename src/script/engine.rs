@@ -407,8 +407,8 @@ impl Params {
     }
 }
 
-/// Wraps a function of the host for Lua: the memory limit is lifted while it runs. Lua gets true
-/// and the results, or false and a message.
+/// Makes a function of the host one that a [`trampoline`](super::trampoline) calls. The memory limit
+/// is lifted while it runs.
 pub fn native<F>(lua: &Lua, function: F) -> mlua::Result<Function>
 where
     F: Fn(&Lua, &Params) -> Result<MultiValue, Raise> + 'static,
@@ -427,6 +427,9 @@ where
                 Value::Boolean(false),
                 Value::String(lua.create_string(text)?),
             ])),
+            Err(Raise::Table(error)) => {
+                Ok(MultiValue::from_iter([Value::Nil, Value::Table(error)]))
+            }
             Err(Raise::Lua(error)) => Err(error),
         };
         lua.set_memory_limit(limit)?;
@@ -442,8 +445,10 @@ pub fn one(value: Value) -> MultiValue {
 /// Why a function of the host fails.
 #[derive(Debug)]
 pub enum Raise {
-    /// An error that the script sees.
+    /// A message that gets the place of the caller in front.
     Text(Vec<u8>),
+    /// An error as a table.
+    Table(Table),
     /// The interpreter's own.
     Lua(mlua::Error),
 }

@@ -14,6 +14,7 @@ pub mod functions;
 pub mod host;
 pub mod libs;
 pub mod payload;
+pub mod trampoline;
 
 use std::collections::BTreeMap;
 

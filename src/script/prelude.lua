@@ -5,7 +5,7 @@
 -- tables that scripts share are views. The few functions of Lua that look past metatables are
 -- replaced by ones that know views.
 local std, host = ...
-local error, type, tostring, next, select = std.error, std.type, std.tostring, std.next, std.select
+local error, type, tostring, tonumber, next, select = std.error, std.type, std.tostring, std.tonumber, std.next, std.select
 local pcall, xpcall, rawget, rawset = std.pcall, std.xpcall, std.rawget, std.rawset
 local getmetatable, setmetatable = std.getmetatable, std.setmetatable
 local loadstring, unpack, collectgarbage = std.loadstring, std.unpack, std.collectgarbage
@@ -25,50 +25,24 @@ local function view(of)
   return v
 end
 
--- Functions in Rust return true and their results, or false and a message. The message gets the
--- place of the caller, which is three calls (two of them lost in tail calls) away.
-local function fail(_, message) error(message, 4) end
-local function finish(ok, ...)
-  if ok then return ... end
-  return fail(ok, ...)
-end
--- The host takes few arguments as they are, and many in a table: it has room for some thousand only.
-local FEW = 16
-local function lift(f)
-  return function(...)
-    local n = select("#", ...)
-    if n <= FEW then return finish(f(n, ...)) end
-    return finish(f(-n, { ... }))
-  end
-end
-
--- The same for the functions of `redis`: their errors are tables, as those of commands.
-local function settle(ok, ...)
-  if ok then return ... end
-  error({ err = (...) })
-end
-local function lift_api(f)
-  return function(...)
-    local n = select("#", ...)
-    if n <= FEW then return settle(f(n, ...)) end
-    return settle(f(-n, { ... }))
-  end
-end
+-- What scripts call are C functions (see trampoline.rs) around functions that return true and their
+-- results, or false and a message, or nil and what is to be raised as it is.
+local bind, bind_host = host.bind, host.bind_host
 
 local function library(functions, base)
   local all = {}
   for name, value in next, base or {} do all[name] = value end
   for name, value in next, functions do
-    all[name] = type(value) == "function" and lift(value) or value
+    all[name] = type(value) == "function" and bind_host(value) or value
   end
   return view(all)
 end
 
--- A call of f that is known to fail: raises its error as if f itself had been called as `name`.
+-- A call of f that is known to fail, with its message as if f itself had been called as `name`.
 local function misuse(f, name, ...)
   local ok, message = pcall(f, ...)
-  if ok then return message end
-  error((gsub(message, "'%?'", "'" .. name .. "'")), 3)
+  if ok then return true, message end
+  return false, (gsub(message, "'%?'", "'" .. name .. "'"))
 end
 
 local base = {}
@@ -76,88 +50,99 @@ for _, name in next, { "assert", "error", "ipairs", "rawequal", "select", "tonum
   base[name] = std[name]
 end
 
-function base.next(t, ...)
-  if type(t) ~= "table" then return misuse(next, "next", t, ...) end
-  return next(content[t] or t, ...)
+local shims = {}
+
+function shims.next(...)
+  local t = ...
+  if type(t) ~= "table" then return misuse(next, "next", ...) end
+  local _, key = ...
+  if content[t] then t = content[t] end
+  -- A key that is not there is an error without a place.
+  local ok, name, value = pcall(next, t, key)
+  if not ok then return nil, name end
+  return true, name, value
 end
 
-local visible_next = base.next
-function base.pairs(t)
-  if type(t) ~= "table" then return misuse(std.pairs, "pairs", t) end
-  local inner = content[t]
-  if inner then return visible_next, t, nil end
-  return next, t, nil
+function shims.pairs(...)
+  local t = ...
+  if type(t) ~= "table" then return misuse(std.pairs, "pairs", ...) end
+  -- The content itself must never come into the hands of a script.
+  return true, content[t] and base.next or next, t, nil
 end
 
-function base.rawget(t, ...)
-  if type(t) ~= "table" or select("#", ...) == 0 then return misuse(rawget, "rawget", t, ...) end
-  return rawget(content[t] or t, (...))
+function shims.rawget(...)
+  local t, key = ...
+  if type(t) ~= "table" or select("#", ...) < 2 then return misuse(rawget, "rawget", ...) end
+  return true, rawget(content[t] or t, key)
 end
 
-function base.rawset(t, ...)
-  if type(t) ~= "table" or select("#", ...) < 2 or (...) == nil then return misuse(rawset, "rawset", t, ...) end
-  if content[t] then error(READONLY, 0) end
-  return rawset(t, ...)
+function shims.rawset(...)
+  local t, key, value = ...
+  if type(t) ~= "table" or select("#", ...) < 3 then return misuse(rawset, "rawset", ...) end
+  if content[t] then return nil, READONLY end
+  local ok, message = pcall(rawset, t, key, value)
+  if not ok then return nil, message end
+  return true, t
 end
 
-function base.getmetatable(...)
+function shims.getmetatable(...)
   if select("#", ...) == 0 then return misuse(getmetatable, "getmetatable") end
   local t = ...
-  if t ~= nil and content[t] then return shown[t] end
-  return getmetatable(t)
+  if t ~= nil and content[t] then return true, shown[t] end
+  return true, getmetatable(t)
 end
 
-function base.setmetatable(t, ...)
-  if t ~= nil and content[t] then error(READONLY, 0) end
-  local meta = ...
-  local old = type(t) == "table" and getmetatable(t)
-  if type(t) ~= "table" or select("#", ...) == 0 or meta ~= nil and type(meta) ~= "table" or old and type(old) ~= "table" then
-    return misuse(setmetatable, "setmetatable", t, ...)
-  end
-  -- Finalizers do not exist for tables in Lua 5.1, so a metatable can do no harm of that kind.
-  if pcall(setmetatable, t, meta) then return t end
-  return misuse(setmetatable, "setmetatable", t, ...)
+-- Finalizers do not exist for tables in Lua 5.1, so a metatable can do no harm of that kind.
+function shims.setmetatable(...)
+  local t, meta = ...
+  if t ~= nil and content[t] then return nil, READONLY end
+  if select("#", ...) > 1 and pcall(setmetatable, t, meta) then return true, t end
+  return misuse(setmetatable, "setmetatable", ...)
 end
 
 -- Ranges are checked here: the interpreter's own check overflows.
-function base.unpack(t, from, to)
-  if type(t) ~= "table" or from ~= nil and type(from) ~= "number" or to ~= nil and type(to) ~= "number" then
-    return misuse(unpack, "unpack", t, from, to)
+function shims.unpack(...)
+  local t, from, to = ...
+  local first, last = tonumber(from or 1), tonumber(to or type(t) == "table" and #t or 0)
+  if type(t) ~= "table" or not first or not last then return misuse(unpack, "unpack", ...) end
+  if first > last then return true end
+  if last - first >= 7990 or first < -2147483648 or last > 2147483646 then
+    return false, "too many results to unpack"
   end
-  local first, last = from or 1, to or #t
-  if last - first >= 8000 then error("too many results to unpack", 2) end
-  if not (first >= -2147483648 and last <= 2147483646) then return end
-  local ok, message = pcall(unpack, t, first, first - 1)
-  if not ok then error(message, 2) end
-  return unpack(t, first, last)
+  return true, unpack(t, first, last)
 end
 
 -- Bytecode is taken for text, as in Redis: it never compiles.
-function base.loadstring(text, name)
-  if type(text) ~= "string" and type(text) ~= "number" or name ~= nil and type(name) ~= "string" then
-    return misuse(loadstring, "loadstring", text, name)
-  end
-  text = tostring(text)
+local function load_text(text, name)
   if byte(text, 1) == 27 then
     return nil, '[string "' .. (name or "binary") .. '"]:1: unexpected symbol near \'char(27)\''
   end
   return loadstring(text, name)
 end
 
-local string_loader = base.loadstring
-function base.load(reader, name)
-  if type(reader) ~= "function" then return misuse(std.load, "load", reader, name) end
+function shims.loadstring(...)
+  local text, name = ...
+  local named = name == nil or type(name) == "string" or type(name) == "number"
+  if type(text) ~= "string" and type(text) ~= "number" or not named then
+    return misuse(loadstring, "loadstring", ...)
+  end
+  return true, load_text(tostring(text), name)
+end
+
+function shims.load(...)
+  local reader, name = ...
+  if type(reader) ~= "function" then return misuse(std.load, "load", ...) end
   local parts = {}
   while true do
     local part = reader()
     if part == nil or part == "" then break end
-    if type(part) ~= "string" then return nil, "reader function must return a string" end
+    if type(part) ~= "string" then return true, nil, "reader function must return a string" end
     parts[#parts + 1] = part
   end
-  return string_loader(concat(parts), name or "=(load)")
+  return true, load_text(concat(parts), name or "=(load)")
 end
 
--- What other functions raise as a value of the host is shown as its text.
+-- What the host raises by itself (lack of memory) is shown as its text.
 local function plain(err)
   if type(err) == "userdata" then return tostring(err) end
   return err
@@ -165,49 +150,55 @@ end
 
 -- An error of a command is seen as its text, as it always was in Redis.
 local function caught(ok, ...)
-  if ok then return true, ... end
+  if ok then return true, true, ... end
   local err = plain((...))
   if type(err) == "table" then
     local text = rawget(content[err] or err, "err")
     if type(text) == "string" or type(text) == "number" then err = text end
   end
-  return false, err
+  return true, false, err
 end
 
-function base.pcall(...)
-  if select("#", ...) == 0 then return misuse(pcall, "pcall") end
+function shims.pcall(...)
+  if select("#", ...) == 0 then return true, false, "attempt to call a nil value" end
   return caught(pcall(...))
 end
 
-function base.xpcall(f, ...)
-  if select("#", ...) == 0 then return misuse(xpcall, "xpcall", f, ...) end
-  local handler = ...
-  return xpcall(f, function(err) return handler(plain(err)) end)
+function shims.xpcall(...)
+  if select("#", ...) < 2 then return misuse(xpcall, "xpcall", ...) end
+  local f, handle = ...
+  return true, xpcall(f, function(err) return handle(plain(err)) end)
 end
 
 -- How garbage is collected is not for scripts to say.
-function base.collectgarbage(option, ...)
-  if option == "stop" or option == "restart" or option == "setpause" or option == "setstepmul" then return 0 end
-  if option == nil or option == "collect" or option == "count" or option == "step" then return collectgarbage(option, ...) end
-  return misuse(collectgarbage, "collectgarbage", option, ...)
+function shims.collectgarbage(...)
+  local option = ...
+  if option == "stop" or option == "restart" or option == "setpause" or option == "setstepmul" then return true, 0 end
+  if option == nil or option == "collect" or option == "count" or option == "step" then
+    return true, collectgarbage(option, (select(2, ...)))
+  end
+  return misuse(collectgarbage, "collectgarbage", ...)
 end
+
+for name, f in next, shims do base[name] = bind(f) end
 
 local strings = {}
 for name, value in next, std.string do strings[name] = value end
-strings.rep = lift(host.rep)
+strings.rep = bind_host(host.rep)
 
 local tables = {}
 for name, value in next, std.table do tables[name] = value end
-function tables.insert(t, ...)
-  if type(t) == "table" and content[t] then error(READONLY, 0) end
+tables.insert = bind(function(...)
+  local t, at = ...
+  if type(t) == "table" and content[t] then return nil, READONLY end
   local n = select("#", ...)
-  if type(t) == "table" and (n == 1 or n == 2 and type((...)) == "number") then return insert(t, ...) end
-  return misuse(insert, "insert", t, ...)
-end
+  if type(t) == "table" and (n == 2 or n == 3 and type(at) == "number") then return true, insert(...) end
+  return misuse(insert, "insert", ...)
+end)
 
 local maths = {}
 for name, value in next, std.math do maths[name] = value end
-maths.random, maths.randomseed = lift(host.random), lift(host.randomseed)
+maths.random, maths.randomseed = bind_host(host.random), bind_host(host.randomseed)
 
 local string_view = view(strings)
 base.string, base.table, base.math = string_view, view(tables), view(maths)
@@ -220,19 +211,6 @@ string_meta.__index = strings
 string_meta.__metatable = view({ __index = string_view })
 
 -- `redis`, as scripts and functions see it while they run, and while a library is loaded.
-local invoke = host.call
-local function call(...)
-  local n, ok, reply = select("#", ...)
-  if n <= FEW then ok, reply = invoke(n, ...) else ok, reply = invoke(-n, { ... }) end
-  if ok then return reply end
-  error(reply)
-end
-local function protected_call(...)
-  local n, _, reply = select("#", ...)
-  if n <= FEW then _, reply = invoke(n, ...) else _, reply = invoke(-n, { ... }) end
-  return reply
-end
-
 local function nonexistent(_, name)
   error("Script attempted to access nonexistent global variable '" .. tostring(name) .. "'", 2)
 end
@@ -240,13 +218,11 @@ local strict = { __index = nonexistent }
 
 local runtime, loadtime = {}, {}
 for name, value in next, host.constants do runtime[name] = value end
-for name, f in next, host.api do runtime[name] = lift_api(f) end
-for name, f in next, host.replies do runtime[name] = lift(f) end
+for name, f in next, host.api do runtime[name] = bind_host(f) end
 for _, name in next, { "log", "LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING", "REDIS_VERSION", "REDIS_VERSION_NUM" } do
   loadtime[name] = runtime[name]
 end
-runtime.call, runtime.pcall = call, protected_call
-loadtime.register_function = lift_api(host.register_function)
+loadtime.register_function = bind_host(host.register_function)
 setmetatable(loadtime, strict)
 base.redis = view(runtime)
 base.server = base.redis
