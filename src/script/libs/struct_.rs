@@ -141,23 +141,23 @@ fn pack(lua: &Lua, shared: &Shared, params: &Params) -> Result<MultiValue, Raise
         let mut size = item.size;
         match item.letter {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
-                let n = number(lua, params, arg)?;
+                let n = given(lua, params, arg, number)?;
                 put_int(&mut out, n, size, format.big_endian);
                 arg += 1;
             }
             b'x' => out.push(0),
             b'f' => {
-                let bytes = (number(lua, params, arg)? as f32).to_le_bytes();
+                let bytes = (given(lua, params, arg, number)? as f32).to_le_bytes();
                 put(&mut out, bytes, format.big_endian);
                 arg += 1;
             }
             b'd' => {
-                let bytes = number(lua, params, arg)?.to_le_bytes();
+                let bytes = given(lua, params, arg, number)?.to_le_bytes();
                 put(&mut out, bytes, format.big_endian);
                 arg += 1;
             }
             b'c' | b's' => {
-                let text = string(lua, params, arg)?;
+                let text = given(lua, params, arg, string)?;
                 arg += 1;
                 if size == 0 {
                     size = text.len();
@@ -177,6 +177,25 @@ fn pack(lua: &Lua, shared: &Shared, params: &Params) -> Result<MultiValue, Raise
         total += size;
     }
     Ok(one(Value::String(lua.create_string(out)?)))
+}
+
+/// An argument of `pack`; one that is missing is nil there.
+fn given<T>(
+    lua: &Lua,
+    params: &Params,
+    at: usize,
+    read: fn(&Lua, &Params, usize) -> Result<T, Raise>,
+) -> Result<T, Raise> {
+    if at < params.len() {
+        return read(lua, params, at);
+    }
+    read(lua, params, at).map_err(|error| match error {
+        Raise::Text(text) => {
+            let text = String::from_utf8_lossy(&text);
+            text.replace("got no value", "got nil").into()
+        }
+        other => other,
+    })
 }
 
 fn put<const N: usize>(out: &mut Vec<u8>, mut bytes: [u8; N], big_endian: bool) {
@@ -210,13 +229,14 @@ fn unpack(lua: &Lua, params: &Params) -> Result<MultiValue, Raise> {
     let mut format = Format::new(string(lua, params, 0)?);
     let data = string(lua, params, 1)?;
     let start = optional_int(lua, params, 2, 1)?;
-    if start <= 0 {
+    if start == 0 {
         return Err(bad_argument(lua, 3, "offset must be 1 or greater"));
     }
-    let mut at = usize::try_from(start - 1).unwrap_or(usize::MAX);
+    // As in C: a negative position is far behind the data.
+    let mut at = start.wrapping_sub(1) as usize;
     let mut results: Vec<Value> = Vec::new();
     while let Some(item) = format.next(at)? {
-        at = at.saturating_add(item.padding);
+        at = at.wrapping_add(item.padding);
         let too_short = || bad_argument(lua, 2, "data string too short");
         let mut bytes = slice(&data, at, item.size).ok_or_else(too_short)?;
         if results.len() >= MAX_RESULTS {
@@ -259,9 +279,9 @@ fn unpack(lua: &Lua, params: &Params) -> Result<MultiValue, Raise> {
             }
             letter => format.control(lua, letter)?,
         }
-        at += item.size;
+        at = at.wrapping_add(item.size);
     }
-    results.push(Value::Integer(i64::try_from(at).unwrap_or(i64::MAX) + 1));
+    results.push(Value::Integer((at as i64).wrapping_add(1)));
     Ok(MultiValue::from_vec(results))
 }
 

@@ -140,20 +140,21 @@ impl Encoder<'_> {
 
     /// The highest index, if all keys are indices and not too many are missing.
     fn array_length(&self, value: &Value, table: &Table) -> Result<Option<i64>, Raise> {
-        let (mut max, mut count) = (0i64, 0i64);
+        // The highest is an integer of 32 bits there, and overflows as such.
+        let (mut max, mut count) = (0i32, 0i64);
         let mut pairs = table.pairs::<Value, Value>();
         let plain = pairs.try_fold((), |(), pair| {
             let index = match pair {
-                Ok((Value::Integer(n), _)) if n >= 1 => Ok(Some(n)),
-                Ok((Value::Number(n), _)) if n >= 1.0 && n == n.floor() => {
-                    Ok(Some(super::cast(n).max(1)))
-                }
+                Ok((Value::Integer(n), _)) if n >= 1 => Ok(Some(n as f64)),
+                Ok((Value::Number(n), _)) if n >= 1.0 && n == n.floor() => Ok(Some(n)),
                 Ok(_) => Ok(None),
                 Err(error) => Err(error),
             };
             match index {
                 Ok(Some(n)) => {
-                    max = max.max(n);
+                    if n > f64::from(max) {
+                        max = i32::try_from(super::cast(n)).unwrap_or(i32::MIN);
+                    }
                     count += 1;
                     Ok(())
                 }
@@ -166,7 +167,7 @@ impl Encoder<'_> {
             Err(None) => return Ok(None),
             Err(Some(error)) => return Err(error.into()),
         }
-        let settings = self.settings;
+        let (settings, max) = (self.settings, i64::from(max));
         if settings.sparse_ratio > 0
             && max > count.saturating_mul(settings.sparse_ratio)
             && max > settings.sparse_safe
