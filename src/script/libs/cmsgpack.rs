@@ -269,7 +269,8 @@ impl<'a> Reader<'a> {
                 Value::Number(f64::from(f32::from_bits(bits)))
             }
             0xcb => Value::Number(f64::from_bits(self.unsigned(8)?)),
-            0xcc..=0xcf => Value::Number(self.unsigned(1 << (kind - 0xcc))? as f64),
+            // Redis takes the largest ones for negative numbers.
+            0xcc..=0xcf => Value::Number(self.unsigned(1 << (kind - 0xcc))? as i64 as f64),
             0xd0..=0xd3 => self.signed(1 << (kind - 0xd0))?,
             0xd9..=0xdb => {
                 let len = self.unsigned(1 << (kind - 0xd9))? as usize;
