@@ -24,7 +24,7 @@ use crate::logging::Log;
 use crate::net::listen::Listeners;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
-use crate::script::Scripts;
+use crate::script::{Policy, Scripts};
 use crate::tracking::Tracking;
 
 /// `CLIENT PAUSE`.
@@ -197,13 +197,15 @@ impl Core {
 
     /// Sources of the function libraries.
     pub fn function_sources(&self) -> Vec<Vec<u8>> {
-        Vec::new()
+        self.scripts.library_sources()
     }
 
     /// Function libraries of a data set that takes the place of the present one.
     pub fn replace_functions(&mut self, sources: Vec<Vec<u8>>) {
-        if !sources.is_empty() {
-            tracing::warn!("{} function libraries cannot be run here", sources.len());
+        let restored = self.scripts.restore(&sources, Policy::Flush, &self.config);
+        if let Err(error) = restored {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            tracing::warn!("A library of functions can't be loaded: {text}");
         }
     }
 

@@ -151,6 +151,7 @@ fn tell_aux(loaded: &Loaded) {
 pub fn install(ks: &mut Keyspace, core: &mut Core, loaded: Loaded) {
     core.rdb.loaded = loaded.stats.loaded;
     core.rdb.load_expired = loaded.stats.expired;
+    core.replace_functions(loaded.functions);
     let old = std::mem::replace(&mut ks.dbs, loaded.dbs);
     for index in 0..ks.dbs.len() {
         ks.effects.change_whole(index);

@@ -201,8 +201,8 @@ pub fn temp_file() -> PathBuf {
 }
 
 /// The snapshot of now, with everything that a file holds.
-pub fn snapshot(ks: &Keyspace, _core: &Core) -> Snapshot {
-    Snapshot::take(ks, Vec::new())
+pub fn snapshot(ks: &Keyspace, core: &Core) -> Snapshot {
+    Snapshot::take(ks, core.scripts.library_sources())
 }
 
 /// Saves at once; nothing else happens meanwhile.

@@ -28,7 +28,7 @@ use crate::config::Config;
 use cache::Cache;
 use engine::Engine;
 use flags::ScriptFlags;
-use functions::Libraries;
+use functions::{Libraries, Library};
 
 /// An interpreter, made when it is needed first. It belongs to the thread that made it.
 #[derive(Default)]
@@ -76,6 +76,17 @@ impl Place {
     }
 }
 
+/// What becomes of the libraries that are there when others come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// They go.
+    Flush,
+    /// They stay; nothing may have the same name.
+    Append,
+    /// Those of the same name go.
+    Replace,
+}
+
 /// A script that runs now.
 #[derive(Debug, Default)]
 pub struct Running {
@@ -112,6 +123,66 @@ impl Scripts {
     /// Sources of all libraries, in the order of their names.
     pub fn library_sources(&self) -> Vec<Vec<u8>> {
         self.libraries.sources()
+    }
+
+    /// Adds libraries, all or none.
+    ///
+    /// # Errors
+    /// What is wrong with the first that cannot be added.
+    pub fn restore(
+        &mut self,
+        sources: &[Vec<u8>],
+        policy: Policy,
+        config: &Config,
+    ) -> Result<(), Error> {
+        if sources.is_empty() && policy != Policy::Flush {
+            return Ok(());
+        }
+        let limit = memory_limit(config);
+        let mut new = Vec::new();
+        let mut outcome = Ok(());
+        for source in sources {
+            match self
+                .functions
+                .engine()
+                .and_then(|engine| functions::create(engine, source, limit))
+            {
+                Ok(library) => new.push(library),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        let outcome = outcome.and_then(|()| match policy {
+            Policy::Flush => Libraries::default().admits(&new, false),
+            Policy::Append => self.libraries.admits(&new, false),
+            Policy::Replace => self.libraries.admits(&new, true),
+        });
+        if let Err(error) = outcome {
+            self.forget(&new);
+            return Err(error);
+        }
+        if policy == Policy::Flush {
+            let old: Vec<Library> = self.libraries.iter().cloned().collect();
+            self.libraries.clear();
+            self.forget(&old);
+        }
+        for library in new {
+            if let Some(old) = self.libraries.add(library) {
+                self.forget(&[old]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the interpreter forget libraries.
+    pub fn forget(&self, libraries: &[Library]) {
+        if let Some(engine) = self.functions.get() {
+            libraries
+                .iter()
+                .for_each(|library| functions::forget(engine, library));
+        }
     }
 
     /// The script has run for long and others are told so.

@@ -6,7 +6,7 @@ use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::script::functions::{self, Library};
 use crate::script::host::{self, Run};
-use crate::script::{Scripts, memory_limit, payload};
+use crate::script::{Policy, memory_limit, payload};
 
 /// `FCALL function numkeys [key …] [arg …]`
 pub fn fcall(ctx: &mut Ctx<'_>) -> Outcome {
@@ -48,15 +48,6 @@ fn create(ctx: &mut Ctx<'_>, code: &[u8]) -> Result<Library, Error> {
     functions::create(engine, code, limit)
 }
 
-/// Lets the interpreter forget libraries.
-fn forget(scripts: &Scripts, libraries: &[Library]) {
-    if let Some(engine) = scripts.functions.get() {
-        libraries
-            .iter()
-            .for_each(|library| functions::forget(engine, library));
-    }
-}
-
 /// `FUNCTION LOAD [REPLACE] function-code`
 pub fn function_load(ctx: &mut Ctx<'_>) -> Outcome {
     let mut replace = false;
@@ -88,11 +79,11 @@ fn load_library(ctx: &mut Ctx<'_>, code: &[u8], replace: bool) -> Result<String,
         .libraries
         .admits(std::slice::from_ref(&library), replace)
     {
-        forget(scripts, &[library]);
+        scripts.forget(&[library]);
         return Err(error);
     }
     if let Some(old) = scripts.libraries.add(library) {
-        forget(scripts, &[old]);
+        scripts.forget(&[old]);
     }
     Ok(name)
 }
@@ -103,7 +94,7 @@ pub fn function_delete(ctx: &mut Ctx<'_>) -> Outcome {
     let scripts = &mut ctx.core.scripts;
     let removed = scripts.libraries.remove(&name);
     let library = removed.ok_or(Error::new("ERR Library not found"))?;
-    forget(scripts, &[library]);
+    scripts.forget(&[library]);
     changed(ctx);
     ctx.out.ok();
     Ok(())
@@ -144,57 +135,24 @@ pub fn function_restore(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.args.len() > 4 {
         return Err(syntax("restore"));
     }
-    let (mut flush, mut replace) = (false, false);
-    if ctx.args.len() == 4 {
-        match () {
-            () if ctx.args.is(3, "append") => {}
-            () if ctx.args.is(3, "replace") => replace = true,
-            () if ctx.args.is(3, "flush") => flush = true,
-            () => {
-                return Err(Error::new(
-                    "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
-                ));
-            }
+    let policy = match ctx.args.len() {
+        3 => Policy::Append,
+        _ if ctx.args.is(3, "append") => Policy::Append,
+        _ if ctx.args.is(3, "replace") => Policy::Replace,
+        _ if ctx.args.is(3, "flush") => Policy::Flush,
+        _ => {
+            return Err(Error::new(
+                "ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.",
+            ));
         }
-    }
+    };
     let check = !ctx.core.debug.skip_checksum;
     let sources = payload::parse(ctx.args.get(2), check).map_err(|broken| match broken {
         payload::Broken::Checksum => Error::new("ERR DUMP payload version or checksum are wrong"),
         payload::Broken::Content => Error::new("ERR given type is not a function"),
     })?;
-    let mut new = Vec::new();
-    let mut outcome = Ok(());
-    for source in &sources {
-        match create(ctx, source) {
-            Ok(library) => new.push(library),
-            Err(error) => {
-                outcome = Err(error);
-                break;
-            }
-        }
-    }
-    let scripts = &mut ctx.core.scripts;
-    let outcome = outcome.and_then(|()| {
-        if flush {
-            functions::Libraries::default().admits(&new, false)
-        } else {
-            scripts.libraries.admits(&new, replace)
-        }
-    });
-    if let Err(error) = outcome {
-        forget(scripts, &new);
-        return Err(error);
-    }
-    if flush {
-        let old: Vec<Library> = scripts.libraries.iter().cloned().collect();
-        scripts.libraries.clear();
-        forget(scripts, &old);
-    }
-    for library in new {
-        if let Some(old) = scripts.libraries.add(library) {
-            forget(scripts, &[old]);
-        }
-    }
+    let core = &mut *ctx.core;
+    core.scripts.restore(&sources, policy, &core.config)?;
     changed(ctx);
     ctx.out.ok();
     Ok(())
