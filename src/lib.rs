@@ -14,6 +14,7 @@ pub mod pubsub;
 pub mod rdb;
 pub mod replication;
 pub mod resp;
+pub mod script;
 pub mod sentinel;
 pub mod tracking;
 pub mod value;

@@ -68,6 +68,18 @@ impl<T> Mailbox<T> {
         Poll::Ready(())
     }
 
+    /// Another hand on the same queue: what one takes the other does not get.
+    pub fn again(&self) -> Mailbox<T> {
+        Mailbox(self.0.clone())
+    }
+
+    /// Moves all messages that there are to the end of `out`.
+    pub fn take_now(&self, out: &mut Vec<T>) {
+        let mut queue = self.0.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.filled.store(false, Ordering::Release);
+        out.append(&mut queue.0);
+    }
+
     /// Whether messages wait.
     pub fn is_filled(&self) -> bool {
         self.0.filled.load(Ordering::Acquire)

@@ -202,8 +202,11 @@ fn all_figures(memory: &Memory, ctx: &Ctx<'_>) -> Vec<(String, Figure)> {
         int("clients.normal", memory.clients),
         int("cluster.links", 0),
         int("aof.buffer", 0),
-        int("lua.caches", 0),
-        int("functions.caches", 0),
+        int("lua.caches", ctx.core.scripts.cache.memory() as u64),
+        int(
+            "functions.caches",
+            ctx.core.scripts.libraries.memory() as u64,
+        ),
     ];
     for (index, db) in ctx
         .db

@@ -28,6 +28,7 @@ pub mod persistence;
 pub mod pubsub;
 pub mod registry;
 pub mod replication;
+pub mod scripting;
 pub mod sentinel;
 pub mod server;
 pub mod set;

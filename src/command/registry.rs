@@ -32,6 +32,7 @@ const TABLES: &[&[Spec]] = &[
     super::pubsub::TABLE,
     super::replication::TABLE,
     super::sentinel::TABLE,
+    super::scripting::TABLE,
     super::server::TABLE,
     super::set::TABLE,
     super::slowlog::TABLE,

@@ -253,6 +253,9 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
             Ok(())
         }
         End::Stop(wish) => {
+            if ctx.core.scripts.is_busy() && wish.save != Some(false) {
+                return Err(ctx.core.scripts.busy_error());
+            }
             tracing::warn!("User requested shutdown...");
             let ended = shutdown::prepare(ctx.db.ks, ctx.core, wish);
             ended.map_err(|_| Error::new("ERR Errors trying to SHUTDOWN. Check logs."))

@@ -232,7 +232,7 @@ directives! {
     requirepass: Vec<u8> = "", Secret, MUTABLE.action(Action::RequirePass).sensitive();
     sanitize_dump_payload: SanitizeDumpPayload = "no", Enum(SanitizeDumpPayload::NAMES), MUTABLE;
     save: SaveRules = "3600 1 300 100 60 10000", Save, MUTABLE.action(Action::Save);
-    script_memory_limit: u64 = "0", Memory(0, SIZE), MUTABLE.inert(NOT_YET);
+    script_memory_limit: u64 = "0", Memory(0, SIZE), MUTABLE;
     server_cpulist: String = "", Text(check::any), IMMUTABLE.alias(&["server_cpulist"]).inert(CPU);
     set_max_intset_entries: usize = "512", Int(0, I64), MUTABLE;
     set_max_listpack_entries: usize = "128", Int(0, I64), MUTABLE;

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::client::{Client, ClientFlags, Waiting};
+use send_wrapper::SendWrapper;
+
+use super::busy::TurnStack;
+use super::client::{Client, Waiting};
 use super::prefetch::PREFETCH;
 use super::server::{Server, Turn};
 use crate::base::mailbox::Mailbox;
@@ -85,30 +88,42 @@ impl Actor {
         }
     }
 
-    /// Runs until somebody wishes the process to end.
-    pub async fn run(mut self) -> Server {
+    /// Runs until somebody wishes the process to end. It stays on the thread where it began.
+    pub fn run(self) -> impl Future<Output = Server> + Send {
+        SendWrapper::new(self.run_here())
+    }
+
+    async fn run_here(self) -> Server {
+        let mut actor = Box::new(self);
+        let mailbox = actor.mailbox.again();
+        let mut stack = TurnStack::new().expect("there is room for the actor's stack");
         loop {
-            std::future::poll_fn(|cx| self.poll_work(cx)).await;
-            let begin_us = self.server.core.clock.mono_us();
-            let commands = self.server.core.stats.total_commands;
-            self.server
-                .share_turn(self.inbox.len() + self.server.core.runnable.len());
-            let inbox = std::mem::take(&mut self.inbox);
-            self.inbox = self.handle_all(inbox);
-            self.run_slices();
-            conn::write_posted();
-            self.housekeeping();
-            self.server.end_turn();
-            conn::write_posted();
-            self.count_turn(begin_us, commands);
-            if self.server.core.shutdown.is_some() {
-                return self.server;
+            std::future::poll_fn(|cx| actor.poll_work(cx)).await;
+            actor = stack.run(actor, Actor::turn, &mailbox).await;
+            if actor.server.core.shutdown.is_some() {
+                return actor.server;
             }
-            if !self.server.core.runnable.is_empty() || self.expire_more {
+            if !actor.server.core.runnable.is_empty() || actor.expire_more {
                 // Connections get their turn between slices.
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Does what there is to do.
+    fn turn(&mut self) {
+        let begin_us = self.server.core.clock.mono_us();
+        let commands = self.server.core.stats.total_commands;
+        self.server
+            .share_turn(self.inbox.len() + self.server.core.runnable.len());
+        let inbox = std::mem::take(&mut self.inbox);
+        self.inbox = self.handle_all(inbox);
+        self.run_slices();
+        conn::write_posted();
+        self.housekeeping();
+        self.server.end_turn();
+        conn::write_posted();
+        self.count_turn(begin_us, commands);
     }
 
     /// Counts the turn that began at `begin_us`, when so many commands had run.
@@ -196,12 +211,18 @@ impl Actor {
             }
         }
         drop(messages);
+        // What had to wait for the end of a command that ran for long.
+        while !self.server.core.put_off.is_empty() {
+            for message in std::mem::take(&mut self.server.core.put_off) {
+                self.handle(message);
+            }
+        }
         inbox
     }
 
     fn handle(&mut self, message: Message) {
         match message {
-            Message::Connected(conn) => self.connect(conn),
+            Message::Connected(conn) => self.server.core.connect(conn),
             Message::Batch {
                 id,
                 slot,
@@ -264,21 +285,6 @@ impl Actor {
         core.clients.get_mut(id)?.waiting = Some(waiting);
         core.weigh(id);
         core.clients.get_mut(id)?.waiting.take()
-    }
-
-    fn connect(&mut self, conn: Arc<Conn>) {
-        let core = &mut self.server.core;
-        core.stats.total_connections += 1;
-        let mut flags = ClientFlags::empty();
-        flags.set(ClientFlags::UNIX, conn.unix);
-        let open = core.acl.users.is_open();
-        flags.set(ClientFlags::AUTHENTICATED, open);
-        conn.authenticated.store(open, Ordering::Release);
-        let now_ms = core.clock.mono_us() / 1000;
-        let mut client = Box::new(Client::new(conn.clone(), now_ms, flags));
-        client.user = core.acl.users.default_user().clone();
-        let slot = core.clients.add(client);
-        conn.slot.store(slot, Ordering::Relaxed);
     }
 
     /// Runs a client's batch for one turn.

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::client::Client;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::client::{Client, ClientFlags};
+use super::core::Core;
+use crate::net::conn::Conn;
 
 /// The clients. The one whose command runs is taken out of its place meanwhile.
 #[derive(Default)]
@@ -89,5 +94,23 @@ impl Clients {
 
     pub fn ids(&self) -> Vec<u64> {
         self.by_id.keys().copied().collect()
+    }
+}
+
+impl Core {
+    /// Gives a new connection its client.
+    pub fn connect(&mut self, conn: Arc<Conn>) {
+        let core = self;
+        core.stats.total_connections += 1;
+        let mut flags = ClientFlags::empty();
+        flags.set(ClientFlags::UNIX, conn.unix);
+        let open = core.acl.users.is_open();
+        flags.set(ClientFlags::AUTHENTICATED, open);
+        conn.authenticated.store(open, Ordering::Release);
+        let now_ms = core.clock.mono_us() / 1000;
+        let mut client = Box::new(Client::new(conn.clone(), now_ms, flags));
+        client.user = core.acl.users.default_user().clone();
+        let slot = core.clients.add(client);
+        conn.slot.store(slot, Ordering::Relaxed);
     }
 }

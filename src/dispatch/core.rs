@@ -24,6 +24,7 @@ use crate::logging::Log;
 use crate::net::listen::Listeners;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
+use crate::script::{Policy, Scripts};
 use crate::tracking::Tracking;
 
 /// `CLIENT PAUSE`.
@@ -83,6 +84,10 @@ pub struct Core {
     pub mailbox: Option<Sender<Message>>,
     /// Masters and replicas.
     pub repl: Replication,
+    /// Messages that wait for the end of a command that runs for long, in order.
+    pub put_off: Vec<Message>,
+    /// Scripts, libraries, and what runs of them.
+    pub scripts: Scripts,
     /// Ids of clients that MONITOR.
     pub monitors: Vec<u64>,
     /// Arguments of the present command that logs must not show.
@@ -165,6 +170,8 @@ impl Core {
             depth: 0,
             mailbox: None,
             repl: Replication::default(),
+            put_off: Vec::new(),
+            scripts: Scripts::default(),
             monitors: Vec::new(),
             redacted: Vec::new(),
             shutdown: None,
@@ -190,13 +197,15 @@ impl Core {
 
     /// Sources of the function libraries.
     pub fn function_sources(&self) -> Vec<Vec<u8>> {
-        Vec::new()
+        self.scripts.library_sources()
     }
 
     /// Function libraries of a data set that takes the place of the present one.
     pub fn replace_functions(&mut self, sources: Vec<Vec<u8>>) {
-        if !sources.is_empty() {
-            tracing::warn!("{} function libraries cannot be run here", sources.len());
+        let restored = self.scripts.restore(&sources, Policy::Flush, &self.config);
+        if let Err(error) = restored {
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            tracing::warn!("A library of functions can't be loaded: {text}");
         }
     }
 

@@ -11,7 +11,7 @@ use crate::command::registry::Command;
 use crate::command::spec::Flags;
 use crate::config::enums::AllowFrom;
 
-const OOM: Error = Error::new("OOM command not allowed when used memory > 'maxmemory'.");
+pub const OOM: Error = Error::new("OOM command not allowed when used memory > 'maxmemory'.");
 
 /// What is being checked.
 pub struct Call<'a> {
@@ -35,6 +35,16 @@ const CHECKS: &[Check] = &[
     replicated,
     subscribed,
     loading,
+    busy,
+];
+
+/// Those that a command of a script passes; whether memory is short was seen when the script began.
+const SCRIPTED: &[Check] = &[
+    guarded,
+    stale_in_script,
+    permitted_in_script,
+    saves_fail,
+    replicated,
 ];
 
 /// Whether the call may run.
@@ -47,6 +57,60 @@ pub fn check(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
 pub fn check_queued(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     authenticated(run, call)?;
     still_permitted(run, call)
+}
+
+/// What a command is asked that a script calls. `call.flags` tell no longer of writes once the script
+/// has written: then it can't be stopped by the server's state.
+pub fn check_scripted(run: &mut Runner<'_>, call: &Call<'_>, read_only: bool) -> Result<(), Error> {
+    let writes = Flags::WRITE | Flags::MAY_REPLICATE;
+    if read_only && call.command.flags.intersects(writes) {
+        stale_in_script(run, call)?;
+        permitted_in_script(run, call)?;
+        return Err(Error::new(
+            "ERR Write commands are not allowed from read-only scripts.",
+        ));
+    }
+    SCRIPTED.iter().try_for_each(|check| check(run, call))
+}
+
+/// Whether the client's user may run a command (`redis.acl_check_cmd`).
+pub fn may_run(client: &Client, command: &'static Command, args: &Args<'_>) -> bool {
+    acl::check(&client.user, command, args).is_ok()
+}
+
+/// The user's rights, for a command that its script calls.
+fn permitted_in_script(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if call.client.is(ClientFlags::MASTER) {
+        return Ok(());
+    }
+    let Err(denial) = acl::check(&call.client.user, call.command, &call.args) else {
+        return Ok(());
+    };
+    log_denial(run, call, denial, Context::Script, Shown::TheCall);
+    let text = denial.text(&call.client.user, call.command);
+    Err(Error::bytes(
+        [b"ERR ACL failure in script: ", text.as_slice()].concat(),
+    ))
+}
+
+/// A script that may run on a replica without its master may not read old data there.
+fn stale_in_script(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let stale = run.core.repl.following.as_ref().is_some_and(|f| !f.is_up())
+        && !run.core.config.replica_serve_stale_data;
+    if stale && !call.command.flags.contains(Flags::STALE) {
+        return Err(Error::new(
+            "ERR Can not execute the command on a stale replica",
+        ));
+    }
+    Ok(())
+}
+
+/// While a script runs for long, most commands are not for now.
+fn busy(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if run.core.scripts.is_busy() && !call.flags.contains(Flags::ALLOW_BUSY) {
+        return Err(run.core.scripts.busy_error());
+    }
+    Ok(())
 }
 
 /// Commands that are off unless the configuration allows them.

@@ -9,6 +9,7 @@
 pub mod actor;
 pub mod apply;
 pub mod blocked;
+pub mod busy;
 pub mod client;
 pub mod clients;
 pub mod core;

@@ -10,9 +10,10 @@ use crate::command::spec::Flags;
 use crate::resp::reply::Reply;
 
 impl Runner<'_> {
-    pub(super) fn count_errors(&mut self, out: &mut Reply) {
-        for code in out.take_errors() {
-            self.core.stats.error(&code);
+    pub fn count_errors(&mut self, out: &mut Reply) {
+        // What has no code has been counted where it came from.
+        for code in out.take_errors().iter().filter(|code| !code.is_empty()) {
+            self.core.stats.error(code);
         }
     }
 
@@ -91,7 +92,9 @@ impl Runner<'_> {
 
     fn feed_monitors(&mut self, client: &Client, args: &Args<'_>) {
         let us = self.core.clock.unix_us(self.core.now_us);
-        let place = if client.is(ClientFlags::UNIX) {
+        let place = if self.core.scripts.running.is_some() {
+            "lua".to_owned()
+        } else if client.is(ClientFlags::UNIX) {
             format!("unix:{}", client.conn.laddr.trim_end_matches(":0"))
         } else {
             client.conn.addr.clone()

@@ -99,7 +99,7 @@ impl Runner<'_> {
     }
 
     /// Answers a command that may not run. Within a transaction that spoils the transaction.
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         client: &mut Client,
         out: &mut Reply,
@@ -139,7 +139,7 @@ impl Runner<'_> {
         if !spec.arity_ok(args.len()) || spec.is_container() && !spec.has_handler() {
             return Err((Some(command), Error::arity(&command.full_name)));
         }
-        let mut flags = command.flags;
+        let mut flags = self.core.scripts.flags_of_call(command, args);
         if let Some(multi) = &client.multi {
             if flags.contains(Flags::NO_MULTI) {
                 let error = Error::new("ERR Command not allowed inside a transaction");
@@ -427,7 +427,7 @@ fn unknown_command(unknown: &Unknown, args: &Args<'_>) -> Error {
 }
 
 /// Commands that run at once although a transaction is being queued.
-fn runs_in_multi(command: &Command) -> bool {
+pub(super) fn runs_in_multi(command: &Command) -> bool {
     matches!(
         command.full_name.as_str(),
         "exec" | "discard" | "multi" | "watch" | "quit" | "reset"

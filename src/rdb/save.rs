@@ -215,7 +215,7 @@ pub fn temp_file() -> PathBuf {
 
 /// The snapshot of now, with everything that a file holds.
 pub fn snapshot(ks: &Keyspace, core: &Core) -> Snapshot {
-    Snapshot::take(ks, core.function_sources())
+    Snapshot::take(ks, core.scripts.library_sources())
 }
 
 /// Saves at once; nothing else happens meanwhile.

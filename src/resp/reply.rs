@@ -232,14 +232,37 @@ impl Reply {
         let code = text.split(|&b| b == b' ').next().unwrap_or_default();
         self.errors.push(String::from_utf8_lossy(code).into_owned());
         self.buf.push(b'-');
-        let clean = text.iter().map(|&b| {
-            if matches!(b, b'\r' | b'\n' | 0) {
-                b' '
-            } else {
-                b
-            }
-        });
-        self.buf.extend(clean);
+        self.clean(text);
+    }
+
+    /// An error that has been counted where it happened: the call failed, but counts no second time.
+    pub fn error_counted(&mut self, text: impl AsRef<[u8]>) {
+        let before = self.errors.len();
+        self.error(text);
+        self.errors.truncate(before);
+        self.errors.push(String::new());
+    }
+
+    /// A status line of any bytes. CR, LF and NUL become spaces.
+    pub fn status(&mut self, text: &[u8]) {
+        self.buf.push(b'+');
+        self.clean(text);
+    }
+
+    /// A number of any length as its digits; a bulk string in RESP2.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        if self.resp3 {
+            self.buf.push(b'(');
+            self.clean(digits);
+        } else {
+            let text: Vec<u8> = digits.iter().map(|&b| one_line(b)).collect();
+            self.bulk(&text);
+        }
+    }
+
+    /// The rest of a line, without what would end it.
+    fn clean(&mut self, text: &[u8]) {
+        self.buf.extend(text.iter().map(|&b| one_line(b)));
         self.buf.extend_from_slice(b"\r\n");
     }
 
@@ -432,6 +455,15 @@ impl Reply {
         }
         self.simple("HELP");
         self.simple("    Print this help.");
+    }
+}
+
+/// What may stand in a line of its own.
+fn one_line(b: u8) -> u8 {
+    if matches!(b, b'\r' | b'\n' | 0) {
+        b' '
+    } else {
+        b
     }
 }
 

@@ -8,6 +8,7 @@ use crate::command::error::Error;
 use crate::keyspace::Keyspace;
 use crate::rdb::load::{Loaded, Progress, insert_new};
 use crate::rdb::{boot, save};
+use crate::script::Policy;
 
 /// What is wished.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,6 +44,18 @@ pub fn reload(ctx: &mut Ctx<'_>) -> Outcome {
         Error::new("ERR Error trying to load the RDB dump, check server logs.")
     })?;
     if options.no_flush {
+        let policy = if options.merge {
+            Policy::Replace
+        } else {
+            Policy::Append
+        };
+        let core = &mut *ctx.core;
+        core.scripts
+            .restore(&loaded.functions, policy, &core.config)
+            .map_err(|error| {
+                tracing::warn!("{}", String::from_utf8_lossy(error.as_bytes()));
+                Error::new("ERR Error trying to load the RDB dump, check server logs.")
+            })?;
         merge(ctx.db.ks, loaded, options.merge)?;
     } else {
         boot::install(ctx.db.ks, ctx.core, loaded);

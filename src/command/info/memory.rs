@@ -4,6 +4,7 @@ use tikv_jemalloc_ctl::{epoch, stats};
 
 use super::{Lines, Source, human};
 use crate::base::{alloc, sys};
+use crate::script::Scripts;
 
 /// Figures that INFO and MEMORY show, taken at one time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -118,7 +119,7 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("allocator_resident", memory.resident);
     lines.field("allocator_muzzy", 0);
     lines.bytes("total_system_memory", sys::total_memory());
-    scripts(lines);
+    scripts(lines, &source.core.scripts);
     lines.field("maxmemory", config.maxmemory);
     lines.field("maxmemory_human", human(config.maxmemory));
     lines.field("maxmemory_policy", config.maxmemory_policy.name());
@@ -153,20 +154,26 @@ fn ratios(lines: &mut Lines<'_>, memory: &Memory) {
     }
 }
 
-fn scripts(lines: &mut Lines<'_>) {
-    lines.zeros(&["used_memory_lua", "used_memory_vm_eval"]);
-    lines.field("used_memory_lua_human", human(0));
-    lines.zeros(&[
-        "used_memory_scripts_eval",
-        "number_of_cached_scripts",
-        "number_of_functions",
-    ]);
-    lines.zeros(&[
-        "number_of_libraries",
-        "used_memory_vm_functions",
-        "used_memory_vm_total",
-    ]);
-    lines.field("used_memory_vm_total_human", human(0));
-    lines.zeros(&["used_memory_functions", "used_memory_scripts"]);
-    lines.field("used_memory_scripts_human", human(0));
+fn scripts(lines: &mut Lines<'_>, scripts: &Scripts) {
+    let (eval, functions) = (
+        scripts.eval.memory() as u64,
+        scripts.functions.memory() as u64,
+    );
+    let (cached, libraries) = (
+        scripts.cache.memory() as u64,
+        scripts.libraries.memory() as u64,
+    );
+    lines.field("used_memory_lua", eval);
+    lines.field("used_memory_vm_eval", eval);
+    lines.field("used_memory_lua_human", human(eval));
+    lines.field("used_memory_scripts_eval", cached);
+    lines.field("number_of_cached_scripts", scripts.cache.len());
+    lines.field("number_of_functions", scripts.libraries.functions());
+    lines.field("number_of_libraries", scripts.libraries.len());
+    lines.field("used_memory_vm_functions", functions);
+    lines.field("used_memory_vm_total", eval + functions);
+    lines.field("used_memory_vm_total_human", human(eval + functions));
+    lines.field("used_memory_functions", libraries);
+    lines.field("used_memory_scripts", cached + libraries);
+    lines.field("used_memory_scripts_human", human(cached + libraries));
 }

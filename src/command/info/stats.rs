@@ -98,7 +98,7 @@ fn keys(lines: &mut Lines<'_>, source: &Source<'_>) {
     );
     lines.field("evicted_keys", keys.evicted);
     lines.field("evicted_clients", stats.evicted_clients);
-    lines.field("evicted_scripts", 0);
+    lines.field("evicted_scripts", source.core.scripts.evicted);
     lines.field(
         "total_eviction_exceeded_time",
         (stats.eviction_exceeded_us + running_us) / 1000,

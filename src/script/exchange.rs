@@ -1,0 +1,137 @@
+//! What an interpreter and its host tell each other while a script is suspended.
+//!
+//! A script runs on a stack of its own ([`engine`](super::engine)). When it needs the server, it puts
+//! its wish in here and suspends itself; the host fulfils the wish, puts the answer in here and
+//! resumes the script. So no function that Lua calls ever holds the server.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use corosensei::Yielder;
+use mlua::{Function, MultiValue};
+
+use crate::command::args::Args;
+use crate::resp::request::Span;
+
+/// Why a script suspended itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It ended; the result is there.
+    Done,
+    /// It calls a command.
+    Call,
+    /// It asks whether its user may call a command.
+    Check,
+    /// It has run many instructions since it was last heard of.
+    Pause,
+}
+
+/// Where the effects of a script go (`redis.set_repl`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    pub aof: bool,
+    pub replicas: bool,
+}
+
+impl Spread {
+    pub const ALL: Spread = Spread {
+        aof: true,
+        replicas: true,
+    };
+}
+
+/// The arguments of a command that a script calls.
+#[derive(Debug, Default)]
+pub struct Request {
+    pub buf: Vec<u8>,
+    pub spans: Vec<Span>,
+}
+
+impl Request {
+    pub fn clear(&mut self) {
+        self.buf.clear();
+        self.spans.clear();
+    }
+
+    /// Adds what `write` appends as one argument.
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.buf.len();
+        write(&mut self.buf);
+        self.spans.push(Span::new(at, self.buf.len() - at));
+    }
+
+    pub fn args(&self) -> Args<'_> {
+        Args::new(&self.buf, &[], &self.spans)
+    }
+}
+
+/// A function that a library registers while it is loaded.
+pub struct Registration {
+    pub name: String,
+    pub callback: Function,
+    pub description: Option<Vec<u8>>,
+    pub flags: super::flags::ScriptFlags,
+}
+
+/// What is to run next.
+pub struct Job {
+    pub runner: Function,
+    pub arguments: MultiValue,
+}
+
+/// The state that both sides share.
+pub struct Exchange {
+    pub job: Option<Job>,
+    pub result: Option<mlua::Result<MultiValue>>,
+    pub request: Request,
+    /// The reply to the request, in wire form; its buffer goes to and fro.
+    pub reply: Vec<u8>,
+    /// The answer to [`Step::Check`]; `None` if there is no such command.
+    pub permitted: Option<bool>,
+    /// Protocol that the script wants replies in.
+    pub resp3: bool,
+    pub spread: Spread,
+    /// The text of the error that the script must end with.
+    pub kill: Option<&'static str>,
+    /// Where it was when it first saw that.
+    pub killed_at: Option<(String, usize)>,
+    /// Most bytes that the interpreter may hold while a script runs.
+    pub memory_limit: usize,
+    /// What a library has registered, while one is being loaded.
+    pub loading: Option<Vec<Registration>>,
+}
+
+impl Exchange {
+    pub fn new() -> Shared {
+        Rc::new(RefCell::new(Exchange {
+            job: None,
+            result: None,
+            request: Request::default(),
+            reply: Vec::new(),
+            permitted: None,
+            resp3: false,
+            spread: Spread::ALL,
+            kill: None,
+            killed_at: None,
+            memory_limit: 0,
+            loading: None,
+        }))
+    }
+}
+
+pub type Shared = Rc<RefCell<Exchange>>;
+
+scoped_tls::scoped_thread_local!(
+    /// The way out of the script that runs now.
+    pub static YIELDER: Yielder<(), Step>
+);
+
+/// Suspends the running script until the host has done what `step` says. False if no script runs
+/// on a stack of its own.
+pub fn suspend(step: Step) -> bool {
+    if !YIELDER.is_set() {
+        return false;
+    }
+    YIELDER.with(|yielder| yielder.suspend(step));
+    true
+}
