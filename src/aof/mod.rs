@@ -1,0 +1,8 @@
+//! The append-only file: the command log on disk, in Redis 7's files, with proof that nothing in them has changed.
+//!
+//! `frame` and `manifest` are the formats, `read` checks and reads them, `parts` is the directory that holds the files.
+
+pub mod frame;
+pub mod manifest;
+pub mod read;
+pub mod resp;
