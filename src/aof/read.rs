@@ -318,7 +318,14 @@ impl<R: Read> Reader<R> {
                 let kind = match zero {
                     Some(at) if rest[at..].iter().all(|b| *b == 0) => FaultKind::Zeros,
                     Some(_) => FaultKind::Damaged,
-                    None => FaultKind::Truncated,
+                    None => {
+                        let text = rest.strip_suffix(b"\r").unwrap_or(rest);
+                        if text.iter().all(|b| b.is_ascii_graphic()) || !self.framed {
+                            FaultKind::Truncated
+                        } else {
+                            FaultKind::Damaged
+                        }
+                    }
                 };
                 return Err(self.fault(
                     kind,
