@@ -267,7 +267,7 @@ fn parse_line(line: &[u8]) -> Result<Part, &'static str> {
 }
 
 /// A word as Redis writes it: quoted only where it must be.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\'' | b'\\');
     if !word.is_empty() && word.bytes().all(plain) {
         return word.to_owned();

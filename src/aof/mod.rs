@@ -6,3 +6,4 @@ pub mod frame;
 pub mod manifest;
 pub mod read;
 pub mod resp;
+pub mod seal;
