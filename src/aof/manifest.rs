@@ -192,17 +192,11 @@ impl Manifest {
     /// Whether another server that went on from `self` can have left `next`: increments were added, or everything of
     /// ours was replaced by a newer base. Anything else is damage.
     pub fn may_become(&self, next: &Manifest) -> bool {
-        let named_rightly = next.live().all(|part| {
-            let said = |kind: &str| part.name.contains(&format!(".{}.{kind}.", part.seq));
-            match part.kind {
-                Kind::Incr => said("incr"),
-                _ => {
-                    said("base")
-                        || self.base.as_ref() == Some(part)
-                        || !part.name.contains(".base.")
-                }
-            }
-        });
+        let known: Vec<&str> = self.live().map(|part| &part.name[..]).collect();
+        let stem = self.live().find_map(stem_of);
+        let named_rightly = next
+            .live()
+            .all(|part| known.contains(&&part.name[..]) || stem.is_none() || stem_of(part) == stem);
         let same_base = match (&self.base, &next.base) {
             (Some(a), Some(b)) => a.name == b.name && a.seq == b.seq,
             (a, b) => a.is_none() && b.is_none(),
@@ -225,6 +219,16 @@ impl Manifest {
         let last = old.last().map_or(0, |p| p.1);
         named_rightly && newer && new.last().is_some_and(|p| p.1 > last)
     }
+}
+
+/// The name without sequence and kind, if it is made of them.
+fn stem_of(part: &Part) -> Option<&str> {
+    let ends: &[&str] = match part.kind {
+        Kind::Incr => &["incr.aof"],
+        _ => &["base.rdb", "base.aof"],
+    };
+    ends.iter()
+        .find_map(|end| part.name.strip_suffix(&format!(".{}.{end}", part.seq)))
 }
 
 fn parse_line(line: &[u8]) -> Result<Part, &'static str> {

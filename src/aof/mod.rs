@@ -2,8 +2,12 @@
 //!
 //! `frame` and `manifest` are the formats, `read` checks and reads them, `parts` is the directory that holds the files.
 
+pub mod dir;
 pub mod frame;
 pub mod manifest;
+pub mod mark;
 pub mod read;
 pub mod resp;
 pub mod seal;
+pub mod sink;
+pub mod writer;

@@ -10,7 +10,8 @@ use super::manifest::{Manifest, quoted};
 use crate::base::num;
 use crate::base::words;
 
-const TITLE: &str = "# What the manifest said and what its complete files held; other servers need none of this.\n";
+const TITLE: &str =
+    "# What the manifest said and what its complete files held; other servers need none of this.\n";
 
 /// Length and checksum of a complete part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,8 @@ impl Seal {
                     };
                     let crc = u64::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
                     let len = num::parse_u64(len)?;
-                    seal.sums.insert(String::from_utf8(name.clone()).ok()?, Sum { len, crc });
+                    seal.sums
+                        .insert(String::from_utf8(name.clone()).ok()?, Sum { len, crc });
                 }
                 _ => {}
             }
@@ -112,7 +114,13 @@ mod tests {
 
     fn seal() -> Seal {
         let mut sums = BTreeMap::new();
-        sums.insert("a b.aof.1.base.rdb".into(), Sum { len: 88, crc: 0x0123_4567_89ab_cdef });
+        sums.insert(
+            "a b.aof.1.base.rdb".into(),
+            Sum {
+                len: 88,
+                crc: 0x0123_4567_89ab_cdef,
+            },
+        );
         sums.insert("a.aof.1.incr.aof".into(), Sum { len: 0, crc: 0 });
         Seal {
             now: "file a.1.base.rdb seq 1 type b\nfile a.2.incr.aof seq 2 type i\n".into(),
@@ -125,7 +133,10 @@ mod tests {
     fn is_read_as_written_and_every_flipped_bit_is_found() {
         let mut bytes = seal().text().into_bytes();
         assert_eq!(Seal::parse(&bytes), Some(seal()));
-        assert_eq!(Seal::parse(Seal::default().text().as_bytes()), Some(Seal::default()));
+        assert_eq!(
+            Seal::parse(Seal::default().text().as_bytes()),
+            Some(Seal::default())
+        );
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(Seal::parse(&bytes), None, "bit {bit}");
@@ -141,7 +152,10 @@ mod tests {
     fn flips_of_the_manifest_are_found() {
         let seal = seal();
         let good = seal.now.clone().into_bytes();
-        assert_eq!(seal.judge(&good, &Manifest::parse(&good).unwrap()), Verdict::Ours);
+        assert_eq!(
+            seal.judge(&good, &Manifest::parse(&good).unwrap()),
+            Verdict::Ours
+        );
         let mut same = 0;
         for bit in 0..good.len() * 8 {
             let mut bad = good.clone();

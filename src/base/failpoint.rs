@@ -49,7 +49,10 @@ fn all() -> std::sync::MutexGuard<'static, Vec<Point>> {
 
 fn parse(text: &str) -> Option<Point> {
     let (name, rest) = text.trim().split_once('=')?;
-    let (rest, times) = rest.rsplit_once('x').filter(|(_, n)| n.parse::<u64>().is_ok()).unwrap_or((rest, "1"));
+    let (rest, times) = rest
+        .rsplit_once('x')
+        .filter(|(_, n)| n.parse::<u64>().is_ok())
+        .unwrap_or((rest, "1"));
     let (action, first) = rest.split_once('@').unwrap_or((rest, "1"));
     let action = match action.split_once(':') {
         Some(("delay", ms)) => Action::Delay(ms.parse().ok()?),
