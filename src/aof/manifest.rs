@@ -192,11 +192,11 @@ impl Manifest {
     /// Whether another server that went on from `self` can have left `next`: increments were added, or everything of
     /// ours was replaced by a newer base. Anything else is damage.
     pub fn may_become(&self, next: &Manifest) -> bool {
-        let known: Vec<&str> = self.live().map(|part| &part.name[..]).collect();
+        let known: Vec<(&str, u64)> = self.live().map(|part| (&part.name[..], part.seq)).collect();
         let stem = self.live().find_map(stem_of);
-        let named_rightly = next
-            .live()
-            .all(|part| known.contains(&&part.name[..]) || stem.is_none() || stem_of(part) == stem);
+        let named_rightly = next.live().all(|part| {
+            known.contains(&(&part.name[..], part.seq)) || stem.is_none() || stem_of(part) == stem
+        });
         let same_base = match (&self.base, &next.base) {
             (Some(a), Some(b)) => a.name == b.name && a.seq == b.seq,
             (a, b) => a.is_none() && b.is_none(),
