@@ -98,6 +98,8 @@ pub struct Dir {
     pub place: Place,
     pub manifest: Manifest,
     seal: Seal,
+    /// Counts how often a failed sync has mixed what stood before and behind the begin of a part.
+    pub generation: u64,
 }
 
 impl Dir {
@@ -107,6 +109,7 @@ impl Dir {
             place,
             manifest: Manifest::default(),
             seal: Seal::default(),
+            generation: 0,
         }
     }
 
@@ -162,6 +165,7 @@ impl Dir {
             place,
             manifest,
             seal,
+            generation: 0,
         }))
     }
 
@@ -262,7 +266,10 @@ impl Dir {
         first_kept: u64,
         incr: Option<&Part>,
     ) -> io::Result<()> {
-        let seq = self.manifest.next_base();
+        let mut seq = self.manifest.next_base();
+        while self.place.dir.join(self.place.base_name(seq, rdb)).exists() {
+            seq += 1;
+        }
         let part = Part::new(self.place.base_name(seq, rdb), seq, Kind::Base);
         failpoint::pass("aof.base-rename")?;
         rename_into_place(temp, &self.place.part(&part))?;

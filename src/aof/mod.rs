@@ -2,12 +2,17 @@
 //!
 //! `frame` and `manifest` are the formats, `read` checks and reads them, `parts` is the directory that holds the files.
 
+pub mod commands;
 pub mod dir;
 pub mod frame;
+pub mod functions;
+pub mod load;
 pub mod manifest;
 pub mod mark;
 pub mod read;
 pub mod resp;
+pub mod rewrite;
 pub mod seal;
 pub mod sink;
+pub mod state;
 pub mod writer;

@@ -188,6 +188,11 @@ impl<R: Read> Reader<R> {
         self.digest.sum64()
     }
 
+    /// The checksum so far, to go on with.
+    pub fn digest(&self) -> Digest {
+        self.digest.clone()
+    }
+
     /// The commands of the unit that [`Reader::next`] returned last.
     pub fn bytes(&self) -> &[u8] {
         &self.buf[self.unit.clone()]

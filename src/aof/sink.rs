@@ -17,8 +17,8 @@ use crate::base::failpoint;
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
     pub bytes: Vec<u8>,
-    /// Where each unit ends in `bytes`.
-    pub ends: Vec<usize>,
+    /// Where each unit ends in `bytes`, and the offset of the log there.
+    pub ends: Vec<(usize, u64)>,
     /// Offset of the log behind the last byte.
     pub offset: u64,
     /// Unix seconds, if times are to be noted.
@@ -136,6 +136,11 @@ impl Sink {
 
     pub fn is_torn(&self) -> bool {
         self.torn
+    }
+
+    /// Whether the parts before this one are safe, and it is `seq` or a later one.
+    pub fn is_settled(&self, seq: u64) -> bool {
+        self.part.seq >= seq && self.closed.is_empty()
     }
 
     /// Whether there is something that a sync would make safe.
@@ -316,6 +321,9 @@ impl Sink {
         }
         failpoint::pass("aof.recover-fsync")?;
         file.sync_all()?;
+        if !self.closed.is_empty() {
+            dir.generation += 1;
+        }
         dir.add_incr(&open.part)?;
         // Other servers would run twice what stands in both files. Our own reader knows better, so that this may fail.
         let _ = self.file.set_len(self.safe.len);
@@ -373,9 +381,8 @@ fn frame_chunk(
         *begun = true;
     }
     let mut start = 0;
-    let first = chunk.offset - chunk.bytes.len() as u64;
-    for end in &chunk.ends {
-        chain.write_frame(buf, lead, &chunk.bytes[start..*end], first + *end as u64);
+    for (end, offset) in &chunk.ends {
+        chain.write_frame(buf, lead, &chunk.bytes[start..*end], *offset);
         lead = 0;
         start = *end;
     }

@@ -86,6 +86,31 @@ pub struct Writer {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What a rewrite may ask.
+pub struct Gate(Arc<Shared>);
+
+impl Gate {
+    /// The writer has gone on to part `seq`, and what stands before it is safe.
+    pub fn is_settled(&self, seq: u64) -> bool {
+        lock(&self.0.sink).is_settled(seq)
+    }
+
+    /// Everything written is safe now, and is kept from now on until it is.
+    ///
+    /// # Errors
+    /// If the sync fails.
+    pub fn begin_to_keep(&self) -> io::Result<()> {
+        let plan = {
+            let mut sink = lock(&self.0.sink);
+            sink.keeps = !self.0.is(AppendFsync::No);
+            sink.plan()
+        };
+        self.0.sync_files(&plan)?;
+        self.0.note_synced(&plan);
+        Ok(())
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -187,13 +212,42 @@ impl Writer {
         self.shared.push(Job::Switch(open));
     }
 
-    pub fn set_policy(&self, policy: AppendFsync) {
+    /// Changes the policy. Before the first base is there, nothing is kept.
+    pub fn set_policy(&self, policy: AppendFsync, waits_for_base: bool) {
         self.shared.policy.store(number(policy), Ordering::Release);
         // What is written from now on is kept or not; what was not kept is made safe first.
-        let mut sink = lock(&self.shared.sink);
-        sink.keeps = policy != AppendFsync::No;
-        drop(sink);
+        lock(&self.shared.sink).keeps = policy != AppendFsync::No && !waits_for_base;
         self.request_sync();
+    }
+
+    /// What a rewrite has to know of the writer.
+    pub fn gate(&self) -> Gate {
+        Gate(self.shared.clone())
+    }
+
+    /// Waits until everything put so far is in the file, or an error is in the way.
+    pub fn drain(&self) {
+        while self.shared.busy.load(Ordering::Acquire) > 0
+            && self.shared.status.error.load(Ordering::Acquire) == 0
+        {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Ends the threads; the file is not wanted any more.
+    pub fn abandon(mut self) {
+        lock(&self.shared.queue).jobs.clear();
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        lock(&self.shared.queue).closing = true;
+        self.shared.closing.store(true, Ordering::Release);
+        self.shared.wake.notify_one();
+        self.request_sync();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
     }
 
     /// Asks for a sync out of turn.
@@ -215,16 +269,7 @@ impl Writer {
 
     /// Writes and syncs everything, with the mark of a good end. False if that was not possible.
     pub fn close(mut self) -> bool {
-        {
-            let mut queue = lock(&self.shared.queue);
-            queue.closing = true;
-        }
-        self.shared.closing.store(true, Ordering::Release);
-        self.shared.wake.notify_one();
-        self.request_sync();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        self.stop();
         self.shared.finish()
     }
 }

@@ -55,7 +55,8 @@ impl Bench {
                 &mut chunk.bytes,
                 [&b"SET"[..], b"k", self.count.to_string().as_bytes()].into_iter(),
             );
-            chunk.ends.push(chunk.bytes.len());
+            let end = chunk.bytes.len();
+            chunk.ends.push((end, self.offset + end as u64));
         }
         self.offset += chunk.bytes.len() as u64;
         chunk.offset = self.offset;
