@@ -189,6 +189,13 @@ impl Manifest {
         }
     }
 
+    /// Whether it names a part that `now` has and `before` has not.
+    pub fn mentions_new_of(&self, now: &Manifest, before: &Manifest) -> bool {
+        let names = |m: &Manifest, name: &str| m.live().chain(&m.history).any(|p| p.name == name);
+        now.live()
+            .any(|part| !names(before, &part.name) && names(self, &part.name))
+    }
+
     /// Whether another server that went on from `self` can have left `next`: increments were added, or everything of
     /// ours was replaced by a newer base. Anything else is damage.
     pub fn may_become(&self, next: &Manifest) -> bool {

@@ -96,11 +96,17 @@ impl Seal {
         if text == self.now.as_bytes() || text == self.before.as_bytes() {
             return Verdict::Ours;
         }
-        let known = [&self.now, &self.before].map(|text| Manifest::parse(text.as_bytes()));
-        let known: Vec<Manifest> = known.into_iter().flatten().collect();
-        if known.contains(manifest) {
+        let read = |text: &String| Manifest::parse(text.as_bytes()).ok();
+        let (now, before) = (read(&self.now), read(&self.before));
+        if now.as_ref() == Some(manifest) || before.as_ref() == Some(manifest) {
             Verdict::SameInOtherWords
-        } else if known.is_empty() || known.iter().any(|old| old.may_become(manifest)) {
+        } else if now.as_ref().is_none_or(|now| now.may_become(manifest)) {
+            Verdict::Continued
+        } else if let (Some(now), Some(before)) = (now, before)
+            && before.may_become(manifest)
+            && !manifest.mentions_new_of(&now, &before)
+        {
+            // Our change did not come to the disk, and another server went on from the former state.
             Verdict::Continued
         } else {
             Verdict::Damaged
