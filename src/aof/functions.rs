@@ -10,10 +10,7 @@ use std::sync::Arc;
 /// Loads libraries from their sources, and runs the commands that changed them afterwards.
 pub fn restore(server: &mut Server, sources: &[Vec<u8>], calls: &[Vec<Vec<u8>>]) {
     let mut batch = Batch::default();
-    for source in sources {
-        let words: [&[u8]; 4] = [b"FUNCTION", b"LOAD", b"REPLACE", source];
-        batch.append_words(words);
-    }
+    server.core.replace_functions(sources.to_vec());
     for call in calls {
         batch.append_words(call.iter().map(|word| &word[..]));
     }

@@ -33,6 +33,16 @@ pub const NO_LOCAL: &str =
 /// What is to be done when the server is ready.
 type Ready = Box<dyn FnOnce(&mut Server) + Send>;
 
+/// A client in WAITAOF.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiter {
+    pub id: u64,
+    /// What it needs of the log.
+    pub offset: u64,
+    pub local: bool,
+    pub replicas: usize,
+}
+
 pub struct State {
     pub writer: Option<Writer>,
     pub dir: Option<Arc<Mutex<Dir>>>,
@@ -54,8 +64,8 @@ pub struct State {
     /// Bytes of all files when the writer had appended `appended_then`.
     size_then: u64,
     appended_then: u64,
-    /// Clients that wait for a sync: id and the offset they need.
-    pub waiters: Vec<(u64, u64)>,
+    /// Clients in WAITAOF.
+    pub waiters: Vec<Waiter>,
     /// Called at the end of the first rewrite, while the server starts.
     boot: Option<Ready>,
 }
@@ -222,23 +232,63 @@ impl Core {
             let safe = safe_offset(self);
             self.release(safe);
         }
-        let synced = self.aof.synced();
-        let waiters = std::mem::take(&mut self.aof.waiters);
-        let (done, left): (Vec<_>, Vec<_>) = waiters
-            .into_iter()
-            .partition(|(_, offset)| *offset <= synced);
-        self.aof.waiters = left;
-        for (id, _) in done {
-            self.unblock(id, |out| waitaof_reply(out, true));
+        self.serve_waitaof();
+    }
+
+    /// Answers clients in WAITAOF whose writes are as safe as they want.
+    pub fn serve_waitaof(&mut self) {
+        if self.aof.waiters.is_empty() {
+            return;
         }
+        let waiters = std::mem::take(&mut self.aof.waiters);
+        for waiter in waiters {
+            let (local, replicas) = self.synced_copies(waiter.offset);
+            if !self
+                .clients
+                .get(waiter.id)
+                .is_some_and(|c| c.blocked.is_some())
+            {
+                continue;
+            }
+            if local >= waiter.local && replicas >= waiter.replicas {
+                self.unblock(waiter.id, |out| waitaof_reply(out, (local, replicas)));
+            } else {
+                self.aof.waiters.push(waiter);
+            }
+        }
+    }
+
+    /// Whether the log is on our disk up to `offset`, and on how many replicas' disks.
+    pub fn synced_copies(&self, offset: u64) -> (bool, usize) {
+        let local =
+            self.aof.writer.is_some() && !self.aof.waits_for_base && offset <= self.aof.synced();
+        let replicas = self
+            .repl
+            .online()
+            .filter(|replica| replica.fsync_ack >= offset)
+            .count();
+        (local, replicas)
     }
 }
 
 /// The reply of WAITAOF: the local file, and replicas.
-pub fn waitaof_reply(out: &mut Reply, local: bool) {
+pub fn waitaof_reply(out: &mut Reply, (local, replicas): (bool, usize)) {
     out.array(2);
     out.int(i64::from(local));
-    out.int(0);
+    out.int(replicas as i64);
+}
+
+/// Another data set was put in the place of the one that the files hold: they get a new base. Until that is there, they
+/// hold the former data.
+pub fn data_replaced(ks: &mut Keyspace, core: &mut Core) {
+    if !core.config.appendonly || core.rdb.loading.is_some() {
+        return;
+    }
+    rewrite::give_up(core);
+    switch_off(ks, core);
+    if core.aof.job.is_some() || rewrite::start(core).is_err() {
+        core.aof.scheduled = true;
+    }
 }
 
 /// `CONFIG SET appendonly yes`: what is logged from now on gathers beside a base that is made of what is there.
@@ -276,8 +326,10 @@ pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
     }
     core.aof.waits_for_base = false;
     core.release_all();
-    for (id, _) in std::mem::take(&mut core.aof.waiters) {
-        core.unblock(id, |out| out.error(NO_LOCAL));
+    if !core.config.appendonly {
+        for waiter in std::mem::take(&mut core.aof.waiters) {
+            core.unblock(waiter.id, |out| out.error(NO_LOCAL));
+        }
     }
 }
 

@@ -5,9 +5,6 @@ use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::command::spec::{Group, Spec, cats, flags};
 use crate::dispatch::blocked::{Block, Wait};
-use crate::dispatch::client::Client;
-use crate::dispatch::core::Core;
-use crate::resp::reply::Reply;
 
 const ROW: Spec = Spec {
     group: Group::Server,
@@ -63,7 +60,7 @@ fn bgrewriteaof(ctx: &mut Ctx<'_>) -> Outcome {
     }
 }
 
-/// `WAITAOF numlocal numreplicas timeout`. Replicas are none.
+/// `WAITAOF numlocal numreplicas timeout`
 fn waitaof(ctx: &mut Ctx<'_>) -> Outcome {
     const RANGE: Error = Error::new("ERR value is out of range, value must between 0 and 1");
     let local = ctx
@@ -71,57 +68,40 @@ fn waitaof(ctx: &mut Ctx<'_>) -> Outcome {
         .int(1)
         .ok()
         .filter(|n| (0..=1).contains(n))
-        .ok_or(RANGE)?;
-    let replicas = ctx
-        .args
-        .int(2)
-        .ok()
-        .filter(|n| (0..=i64::from(i32::MAX)).contains(n));
+        .ok_or(RANGE)?
+        > 0;
+    let replicas = ctx.args.int(2).ok().and_then(|n| usize::try_from(n).ok());
     let replicas = replicas.ok_or(Error::new("ERR value is out of range, must be positive"))?;
-    let timeout = num_timeout(ctx)?;
-    if local > 0 && !ctx.core.config.appendonly {
+    let timeout_ms = ctx.timeout_ms(3)?;
+    if ctx.core.repl.is_replica() {
+        return Err(Error::new(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated.",
+        ));
+    }
+    if local && !ctx.core.config.appendonly {
         return Err(Error::new(state::NO_LOCAL));
     }
-    let synced = is_synced(ctx.core, ctx.client);
-    if replicas == 0 && (local == 0 || synced) {
-        state::waitaof_reply(ctx.out, synced);
+    let offset = ctx.client.log_offset;
+    let there = ctx.core.synced_copies(offset);
+    if there.0 >= local && there.1 >= replicas || ctx.core.depth > 0 {
+        state::waitaof_reply(ctx.out, there);
         return Ok(());
     }
-    if ctx.core.depth == 0 && replicas == 0 {
-        ctx.core
-            .aof
-            .waiters
-            .push((ctx.client.id, ctx.client.log_offset));
-    }
+    ctx.core.repl.ask_replicas |= replicas > 0;
+    ctx.core.aof.waiters.push(state::Waiter {
+        id: ctx.client.id,
+        offset,
+        local,
+        replicas,
+    });
     ctx.block(Block {
         wait: Wait::Other("waitaof"),
-        timeout_ms: timeout,
-        on_timeout,
+        timeout_ms,
+        on_timeout: |core, client, out| {
+            state::waitaof_reply(out, core.synced_copies(client.log_offset))
+        },
     });
     Ok(())
-}
-
-fn num_timeout(ctx: &Ctx<'_>) -> Result<Option<i64>, Error> {
-    let ms = ctx
-        .args
-        .int(3)
-        .map_err(|_| Error::new("ERR timeout is not an integer or out of range"))?;
-    match ms {
-        0 => Ok(None),
-        ms if ms < 0 => Err(Error::new("ERR timeout is negative")),
-        ms if ctx.core.now_ms().checked_add(ms).is_none() => {
-            Err(Error::new("ERR timeout is out of range"))
-        }
-        ms => Ok(Some(ms)),
-    }
-}
-
-fn is_synced(core: &Core, client: &Client) -> bool {
-    core.aof.writer.is_some() && !core.aof.waits_for_base && client.log_offset <= core.aof.synced()
-}
-
-fn on_timeout(core: &Core, client: &Client, out: &mut Reply) {
-    state::waitaof_reply(out, is_synced(core, client));
 }
 
 #[cfg(test)]

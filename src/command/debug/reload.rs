@@ -47,6 +47,7 @@ pub fn reload(ctx: &mut Ctx<'_>) -> Outcome {
     } else {
         boot::install(ctx.db.ks, ctx.core, loaded);
     }
+    crate::aof::state::data_replaced(ctx.db.ks, ctx.core);
     tracing::warn!("DB reloaded by DEBUG RELOAD");
     ctx.out.ok();
     Ok(())
