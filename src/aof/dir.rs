@@ -174,6 +174,11 @@ impl Dir {
         self.seal.sums.get(name).copied()
     }
 
+    /// The first increment behind a base, if that is known.
+    pub fn first_behind(&self, base: &str) -> Option<u64> {
+        self.seal.follows.get(base).copied()
+    }
+
     /// Notes what a part held when it was completed; written with the next change of the manifest.
     pub fn set_sum(&mut self, name: &str, sum: Sum) {
         self.seal.sums.insert(name.to_owned(), sum);
@@ -193,9 +198,9 @@ impl Dir {
     pub fn persist(&mut self) -> io::Result<()> {
         let text = self.manifest.text();
         let known: Vec<&Part> = self.manifest.live().chain(&self.manifest.history).collect();
-        self.seal
-            .sums
-            .retain(|name, _| known.iter().any(|part| part.name == *name));
+        let names = |name: &String| known.iter().any(|part| part.name == *name);
+        self.seal.sums.retain(|name, _| names(name));
+        self.seal.follows.retain(|name, _| names(name));
         if text != self.seal.now {
             self.seal.before = std::mem::replace(&mut self.seal.now, text);
         }
@@ -275,6 +280,9 @@ impl Dir {
         rename_into_place(temp, &self.place.part(&part))?;
         let old = self.manifest.clone();
         self.set_sum(&part.name, sum);
+        if first_kept != u64::MAX {
+            self.seal.follows.insert(part.name.clone(), first_kept);
+        }
         self.manifest.rebase(part, first_kept);
         self.manifest.incrs.extend(incr.cloned());
         self.persist().inspect_err(|_| self.manifest = old)

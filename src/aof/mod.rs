@@ -2,6 +2,7 @@
 //!
 //! `frame` and `manifest` are the formats, `read` checks and reads them, `parts` is the directory that holds the files.
 
+pub mod check;
 pub mod commands;
 pub mod dir;
 pub mod frame;
@@ -11,6 +12,7 @@ pub mod manifest;
 pub mod mark;
 pub mod read;
 pub mod resp;
+pub mod restore;
 pub mod rewrite;
 pub mod seal;
 pub mod sink;

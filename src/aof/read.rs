@@ -183,6 +183,11 @@ impl<R: Read> Reader<R> {
         self.base + self.start as u64
     }
 
+    /// Lines of the file up to here, from 1.
+    pub fn lines(&self) -> u64 {
+        self.lines
+    }
+
     /// The checksum of everything read.
     pub fn checksum(&self) -> u64 {
         self.digest.sum64()

@@ -26,6 +26,8 @@ pub struct Seal {
     pub now: String,
     pub before: String,
     pub sums: BTreeMap<String, Sum>,
+    /// The sequence of the first increment behind a base.
+    pub follows: BTreeMap<String, u64>,
 }
 
 /// What the manifest on disk is to the seal.
@@ -58,6 +60,9 @@ impl Seal {
         for (name, sum) in &self.sums {
             let _ = writeln!(out, "sum {} {} {:016x}", quoted(name), sum.len, sum.crc);
         }
+        for (name, seq) in &self.follows {
+            let _ = writeln!(out, "behind {} {seq}", quoted(name));
+        }
         let _ = writeln!(out, "crc {:016x}", crc(out.as_bytes()));
         out
     }
@@ -84,6 +89,14 @@ impl Seal {
                     let len = num::parse_u64(len)?;
                     seal.sums
                         .insert(String::from_utf8(name.clone()).ok()?, Sum { len, crc });
+                }
+                ("behind", rest) => {
+                    let words = words::split(rest.as_bytes())?;
+                    let [name, seq] = words.as_slice() else {
+                        return None;
+                    };
+                    let name = String::from_utf8(name.clone()).ok()?;
+                    seal.follows.insert(name, num::parse_u64(seq)?);
                 }
                 _ => {}
             }
@@ -132,6 +145,7 @@ mod tests {
             now: "file a.1.base.rdb seq 1 type b\nfile a.2.incr.aof seq 2 type i\n".into(),
             before: "file a.1.base.rdb seq 1 type b\n".into(),
             sums,
+            follows: [("a.1.base.rdb".to_owned(), 2)].into(),
         }
     }
 
