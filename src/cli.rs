@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ArgAction, Command};
 
 use crate::acl;
+use crate::aof;
+use crate::aof::restore::Moment;
 use crate::base::process::check_system;
 use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
@@ -42,6 +44,8 @@ pub enum Mode {
     },
     CheckSystem,
     CheckRdb(tool::Task),
+    CheckAof(aof::check::Task),
+    Restore(aof::restore::Task),
     /// Show a text and end with this code; errors go to standard error.
     Print {
         text: String,
@@ -69,6 +73,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Mode {
         "-h" | "--help" => return print(help(&program), 0),
         "--check-system" => return Mode::CheckSystem,
         "check-config" => return parse_check_config(&words),
+        "check-aof" => return parse_check_aof(&words[1..]),
+        "restore" => return parse_restore(&words),
         "server" => return parse_server(&words[1..], false),
         _ => {}
     }
@@ -80,23 +86,18 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Mode {
         let rest: Vec<OsString> = words.into_iter().filter(|w| w != "--sentinel").collect();
         return parse_server(&rest, true);
     }
-    let sub_mode = [
-        ("check-aof", "redis-check-aof"),
-        ("check-rdb", "redis-check-rdb"),
-    ]
-    .into_iter()
-    .find(|(word, name)| first == *word || program.starts_with(name));
-    match sub_mode {
-        Some(("check-rdb", _)) => {
-            let own = usize::from(first == "check-rdb");
-            parse_check_rdb(&words[own..])
-        }
-        Some((word, _)) => print(
-            format!("ferrite {FERRITE_VERSION} does not contain '{word}' yet."),
-            1,
-        ),
-        None => parse_server(&words, false),
+    let is_called = |tool: &str| {
+        ["redis-", "valkey-"]
+            .iter()
+            .any(|brand| program.starts_with(&format!("{brand}{tool}")))
+    };
+    if is_called("check-aof") {
+        return parse_check_aof(&words);
     }
+    if first == "check-rdb" || is_called("check-rdb") {
+        return parse_check_rdb(&words[usize::from(first == "check-rdb")..]);
+    }
+    parse_server(&words, false)
 }
 
 fn print(text: String, code: u8) -> Mode {
@@ -219,6 +220,103 @@ fn parse_check_rdb(words: &[OsString]) -> Mode {
     }
 }
 
+/// Redis' own words: the options stand in front of the file.
+fn parse_check_aof(words: &[OsString]) -> Mode {
+    let mut task = aof::check::Task::default();
+    let usage = || print(aof::check::USAGE.to_owned(), 1);
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        match word.to_str() {
+            Some("--fix") => task.fix = true,
+            Some("--yes") => task.yes = true,
+            Some("--truncate-to-timestamp") => {
+                let time = rest.next().and_then(|word| word.to_str()?.parse().ok());
+                if time.is_none() {
+                    return print("Invalid timestamp, aborting...".into(), 1);
+                }
+                task.truncate_to = time;
+            }
+            Some(option) if option.starts_with("--") => return usage(),
+            _ if task.file.as_os_str().is_empty() => task.file = PathBuf::from(word),
+            _ => return usage(),
+        }
+    }
+    if task.file.as_os_str().is_empty() || task.fix && task.truncate_to.is_some() {
+        return usage();
+    }
+    Mode::CheckAof(task)
+}
+
+fn parse_restore(words: &[OsString]) -> Mode {
+    let command = Command::new("ferrite restore")
+        .bin_name("ferrite restore")
+        .about("Makes a data directory as it was at a moment, from an append-only file and its history")
+        .arg(
+            Arg::new("at")
+                .long("at")
+                .value_name("UNIX-SECONDS")
+                .value_parser(clap::value_parser!(i64))
+                .help("With everything that was written until then (needs aof-timestamp-enabled)"),
+        )
+        .arg(
+            Arg::new("seq")
+                .long("seq")
+                .value_name("N")
+                .value_parser(clap::value_parser!(u64))
+                .help("With unit N as the last one"),
+        )
+        .arg(
+            Arg::new("before")
+                .long("before")
+                .value_name("COMMAND-PATTERN")
+                .help("Before the last command that matches, such as flushall or 'del user:*'"),
+        )
+        .group(clap::ArgGroup::new("moment").args(["at", "seq", "before"]).required(true))
+        .arg(
+            Arg::new("out")
+                .long("out")
+                .value_name("DIR")
+                .required(true)
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Directory to make; it must be empty or not there"),
+        )
+        .arg(
+            Arg::new("MANIFEST")
+                .required(true)
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("The manifest of the append-only file"),
+        );
+    let matches = match command.try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(error) => {
+            return print(
+                error.to_string().trim_end().to_string(),
+                if error.use_stderr() { 2 } else { 0 },
+            );
+        }
+    };
+    let path = |name: &str| {
+        matches
+            .get_one::<PathBuf>(name)
+            .cloned()
+            .unwrap_or_default()
+    };
+    let moment = match (
+        matches.get_one("at"),
+        matches.get_one("seq"),
+        matches.get_one::<String>("before"),
+    ) {
+        (Some(at), _, _) => Moment::At(*at),
+        (_, Some(seq), _) => Moment::Seq(*seq),
+        (_, _, pattern) => Moment::Before(pattern.cloned().unwrap_or_default()),
+    };
+    Mode::Restore(aof::restore::Task {
+        moment,
+        out: path("out"),
+        manifest: path("MANIFEST"),
+    })
+}
+
 /// ` v=N.N.N ` is the word that tools look for.
 pub fn version_line() -> String {
     format!(
@@ -233,6 +331,8 @@ fn help(program: &str) -> String {
        {program} sentinel FILE [--DIRECTIVE VALUE ...] (also FILE --sentinel)
        {program} check-config [--strict] FILE...
        {program} check-rdb [--stats] [--salvage OUT] FILE
+       {program} check-aof [--fix] [--truncate-to-timestamp T] MANIFEST|FILE
+       {program} restore --at T | --seq N | --before PATTERN --out DIR MANIFEST
        {program} --check-system
        {program} -v | --version
        {program} -h | --help
@@ -263,6 +363,16 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
             Err(code)
         }
         Mode::CheckSystem => Err(run_check_system()),
+        Mode::CheckAof(task) => Err(aof::check::run(&task)),
+        Mode::Restore(task) => {
+            let (text, code) = aof::restore::run(&task);
+            if code == 0 {
+                say(&text);
+            } else {
+                eprintln!("{text}");
+            }
+            Err(code)
+        }
         Mode::CheckConfig { files, strict } => Err(run_check_config(&files, strict)),
         Mode::CheckRdb(task) => {
             let (text, code) = tool::run(&task);
@@ -430,17 +540,38 @@ mod tests {
     }
 
     #[test]
-    fn sub_modes_that_are_not_here_say_so_in_one_line() {
-        let calls: [&[&str]; 2] = [&["ferrite", "check-aof", "x"], &["redis-check-aof"]];
-        for call in calls {
-            let Mode::Print { text, code: 1 } = mode(call) else {
-                panic!("{call:?}")
+    fn check_aof_by_word_and_by_name() {
+        for words in [
+            &["ferrite", "check-aof", "--fix", "x.manifest"][..],
+            &["/usr/bin/redis-check-aof", "--fix", "x.manifest"],
+        ] {
+            let Mode::CheckAof(task) = mode(words) else {
+                panic!("{words:?}");
             };
+            assert!(task.fix && task.truncate_to.is_none());
+            assert_eq!(task.file, PathBuf::from("x.manifest"));
+        }
+        for wrong in [
+            &["--fix"][..],
+            &["a", "b"],
+            &["--nosuch", "a"],
+            &["--truncate-to-timestamp", "x", "a"],
+        ] {
+            let words = [&["redis-check-aof"], wrong].concat();
             assert!(
-                text.contains("does not contain") && !text.contains('\n'),
-                "{text}"
+                matches!(mode(&words), Mode::Print { code: 1, .. }),
+                "{words:?}"
             );
         }
+        let Mode::Restore(task) = mode(&["ferrite", "restore", "--seq", "7", "--out", "d", "m"])
+        else {
+            panic!("it is a mode");
+        };
+        assert_eq!(task.moment, Moment::Seq(7));
+        assert!(matches!(
+            mode(&["ferrite", "restore", "--out", "d", "m"]),
+            Mode::Print { code: 2, .. }
+        ));
     }
 
     #[test]

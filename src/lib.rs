@@ -1,6 +1,7 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod acl;
+pub mod aof;
 pub mod base;
 pub mod cli;
 pub mod command;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use ferrite::acl;
+use ferrite::aof;
 use ferrite::base::alloc::Counting;
+use ferrite::base::failpoint;
 use ferrite::base::mailbox::{Sender, mailbox};
 use ferrite::base::process;
 use ferrite::cli;
@@ -15,7 +17,6 @@ use ferrite::dispatch::server::Server;
 use ferrite::dispatch::shutdown;
 use ferrite::logging::{Log, Role};
 use ferrite::net::listen::{Listeners, io_threads};
-use ferrite::rdb::boot;
 use ferrite::sentinel::shell::{self, State};
 
 #[global_allocator]
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(mut config: Config, sentinel_mode: bool) -> Result<(), String> {
+    failpoint::arm_from_environment();
     let log = Log::new();
     log.install();
     process::enter_directory(&config)
@@ -142,10 +144,8 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
             server.runner().follow(&host, port, false, false)?;
         }
         tracing::warn!("Server initialized");
-        let loaded = boot::start(&mut server, ready);
-        if !loaded.map_err(|e| format!("Can't load the data set: {e}"))? {
-            ready(&mut server);
-        }
+        let loading = aof::state::start(&mut server, ready);
+        loading.map_err(|e| format!("Can't load the data set: {e}"))?;
     }
     // As a task, because waking the future of `block_on` costs a system call.
     let actor = tokio::spawn(Actor::new(server, mailbox).run());
@@ -153,6 +153,7 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
         .await
         .map_err(|e| format!("The server ended unexpectedly: {e}"))?;
     supervisor.stopping();
+    aof::state::close(&mut server);
     if let Some(listeners) = &mut server.core.listeners {
         listeners.close();
     }

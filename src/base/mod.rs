@@ -4,6 +4,7 @@ pub mod alloc;
 pub mod atomic_replace;
 pub mod clock;
 pub mod crc;
+pub mod failpoint;
 pub mod glob;
 pub mod hash;
 pub mod longdouble;

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::acl;
+use crate::aof;
 use crate::base::alloc;
 use crate::base::process;
 use crate::command::ctx::{Ctx, Outcome};
@@ -210,12 +211,9 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
             tikv_jemalloc_ctl::background_thread::write(on).map_err(|error| error.to_string())?;
         }
         Action::SlowlogMaxLen => core.slowlog.trim(core.config.slowlog_max_len),
-        Action::AppendOnly if core.config.appendonly => {
-            tracing::warn!(
-                "The append only file cannot be switched on: this build does not write one."
-            );
-            return Err("Unable to turn on AOF. Check server logs.".into());
-        }
+        Action::AppendOnly if core.config.appendonly => aof::state::switch_on(core)?,
+        Action::AppendOnly => aof::state::switch_off(ctx.db.ks, core),
+        Action::AppendFsync => aof::state::set_policy(core),
         Action::Tls => return Err("Unable to update TLS configuration. Check server logs.".into()),
         Action::ReplBacklog => {
             if let Some(backlog) = &mut core.repl.backlog {
@@ -223,9 +221,7 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
             }
         }
         // These are read where they are used.
-        Action::AppendOnly
-        | Action::AppendFsync
-        | Action::Save
+        Action::Save
         | Action::Hz
         | Action::ProcTitle
         | Action::MinReplicas

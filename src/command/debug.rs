@@ -60,6 +60,9 @@ static SUBS: &[Sub] = &[
     ("HTSTATS", 1, 2, object::table_of_database, &["Return hash table statistics of the specified Redis database."]),
     ("HTSTATS-KEY", 1, 2, object::table_of_key, &["Like HTSTATS but for the hash table stored at <key>'s value."]),
     ("LISTPACK", 1, 1, object::listpack, &["Show low level info about the listpack encoding of <key>."]),
+    ("LOADAOF", 0, 0, reload::load_aof, &[
+        "Flush the AOF buffers on disk and reload the AOF in memory.",
+    ]),
     ("LOG", 1, 1, log, &["Write <message> to the server log."]),
     ("OBJECT", 1, 2, object::object, &["Show low level info about `key` and associated value."]),
     ("PANIC", 0, 0, |_| panic!("called by DEBUG PANIC"), &["Crash the server simulating a panic."]),

@@ -2,6 +2,7 @@
 //! Help, COMMAND, the ACL categories, cluster slots and the checks before a call all read the same rows.
 
 pub mod acl;
+pub mod aof;
 pub mod args;
 pub mod bitmap;
 pub mod client;

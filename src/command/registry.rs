@@ -13,6 +13,7 @@ use super::spec::{Categories, Flags, Spec};
 #[rustfmt::skip]
 const TABLES: &[&[Spec]] = &[
     super::acl::TABLE,
+    super::aof::TABLE,
     super::bitmap::TABLE,
     super::client::TABLE,
     super::config::TABLE,

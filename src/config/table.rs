@@ -52,7 +52,8 @@ directives! {
     activerehashing: bool = "yes", Bool, MUTABLE.inert(REHASH);
     always_show_logo: bool = "no", Bool, IMMUTABLE;
     aof_disable_auto_gc: bool = "no", Bool, MUTABLE.hidden();
-    aof_history_retention: u32 = "0", Int(0, I32), MUTABLE.inert(NOT_YET);
+    aof_history_retention: u32 = "0", Int(0, I32), MUTABLE;
+    aof_ignore_orphans: bool = "no", Bool, IMMUTABLE;
     aof_load_corrupt_tail_max_size: u64 = "0", Memory(0, SIZE), MUTABLE.inert(NOT_HERE);
     aof_load_truncated: bool = "yes", Bool, MUTABLE;
     aof_rewrite_cpulist: String = "", Text(check::any), IMMUTABLE.alias(&["aof_rewrite_cpulist"]).inert(CPU);
@@ -62,7 +63,7 @@ directives! {
     appenddirname: String = "appendonlydir", Text(check::appenddirname), IMMUTABLE;
     appendfilename: String = "appendonly.aof", Text(check::appendfilename), IMMUTABLE;
     appendfsync: AppendFsync = "everysec", Enum(AppendFsync::NAMES), MUTABLE.action(Action::AppendFsync);
-    appendonly: bool = "no", Bool, MUTABLE.not_loading().action(Action::AppendOnly).inert(NOT_YET);
+    appendonly: bool = "no", Bool, MUTABLE.not_loading().action(Action::AppendOnly);
     array_slice_size: u64 = "4096", Int(0, I64), MUTABLE.inert(TYPES);
     array_sparse_kmax: u64 = "10", Int(0, I64), MUTABLE.inert(TYPES);
     array_sparse_kmin: u64 = "5", Int(0, I64), MUTABLE.inert(TYPES);
@@ -284,7 +285,7 @@ directives! {
     tls_session_caching: bool = "yes", Bool, MUTABLE.inert(TLS);
     track_prefix: Prefixes = "", Kind::Prefixes, MUTABLE.inert(NOT_YET);
     tracking_table_max_keys: usize = "1000000", Int(0, I64), MUTABLE;
-    undo_window: u32 = "0", Int(0, I32), MUTABLE.inert(NOT_YET);
+    undo_window: u32 = "0", Int(0, I32), MUTABLE;
     unixsocket: String = "", Text(check::any), IMMUTABLE;
     unixsocketgroup: String = "", Text(check::any), IMMUTABLE.valkey().inert(NOT_HERE);
     unixsocketperm: u32 = "0", Octal, IMMUTABLE;

@@ -17,8 +17,9 @@ fn find(name: &str) -> &'static Directive {
 }
 
 /// Directives of this server alone.
-const OWN: [&str; 7] = [
+const OWN: [&str; 8] = [
     "aof-history-retention",
+    "aof-ignore-orphans",
     "metrics-port",
     "rdb-version",
     "replica-accept-data-loss",

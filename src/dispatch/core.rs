@@ -116,6 +116,7 @@ pub struct Core {
     pub debug: DebugSwitches,
     /// Saves of the data set, and the load at start.
     pub rdb: crate::rdb::save::State,
+    pub aof: crate::aof::state::State,
     /// Connections to other servers that MIGRATE keeps for a while.
     pub migrations: crate::command::dump::Connections,
     /// The signal that asked for the end, until the cron sees to it.
@@ -187,6 +188,7 @@ impl Core {
             clients_weight: 0,
             debug: DebugSwitches::default(),
             rdb: crate::rdb::save::State::default(),
+            aof: crate::aof::state::State::default(),
             migrations: Default::default(),
             signal: None,
             sentinel: None,

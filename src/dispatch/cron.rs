@@ -3,6 +3,7 @@
 use super::client::{Client, ClientFlags, ClientType, SMALL_IO};
 use super::crash;
 use super::server::Server;
+use crate::aof;
 use crate::base::alloc;
 use crate::command::{dump, info};
 use crate::config::ClientClass;
@@ -65,6 +66,7 @@ impl Server {
         if let Some(loading) = &mut self.core.rdb.loading {
             loading.tell();
         }
+        aof::state::cron(&mut self.core);
         dump::cron(&mut self.core);
         self.obey_signal();
         self.watch_clients();

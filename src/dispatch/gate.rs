@@ -32,6 +32,7 @@ const CHECKS: &[Check] = &[
     from_replica,
     memory,
     saves_fail,
+    log_fails,
     replicated,
     subscribed,
     loading,
@@ -257,6 +258,26 @@ fn saves_fail(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     Err(Error::new(
         "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.",
     ))
+}
+
+/// What cannot be logged must not happen. What needs no memory goes on, deletions above all: its reply waits until the
+/// log can be written.
+fn log_fails(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    let refused =
+        call.flags.contains(Flags::WRITE | Flags::DENYOOM) || call.command.full_name == "ping";
+    if !refused {
+        return Ok(());
+    }
+    match run.core.aof.error() {
+        None => Ok(()),
+        Some(error) => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            Err(Error::text(format!(
+                "MISCONF Errors writing to the AOF file: {text}"
+            )))
+        }
+    }
 }
 
 /// Most commands need the data set that is still being loaded.

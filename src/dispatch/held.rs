@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::client::Client;
+use super::core::Core;
 use super::server::Server;
 use crate::resp::request::Batch;
 
@@ -74,32 +75,34 @@ impl Server {
             batch,
         });
     }
+}
 
+impl Core {
     /// The log is safe up to `offset`: hands out what waited for that.
     pub fn release(&mut self, offset: u64) {
-        let held = &mut self.core.held;
+        let held = &mut self.held;
         held.safe = held.safe.max(offset);
-        while let Some((needed, id)) = self.core.held.queue.front().copied() {
-            if needed > self.core.held.safe {
+        while let Some((needed, id)) = self.held.queue.front().copied() {
+            if needed > self.held.safe {
                 return;
             }
-            self.core.held.queue.pop_front();
-            let safe = self.core.held.safe;
-            let Some(client) = self.core.clients.get_mut(id) else {
+            self.held.queue.pop_front();
+            let safe = self.held.safe;
+            let Some(client) = self.clients.get_mut(id) else {
                 continue;
             };
             // It may wait for a later offset by now.
             if let Some(reply) = client.held.take_if(|reply| reply.offset <= safe) {
                 client.flush(reply.batch);
-                self.core.check_output_limit(id);
+                self.check_output_limit(id);
             }
         }
     }
 
     /// Nothing has to be safe any more: hands out everything.
     pub fn release_all(&mut self) {
-        self.core.held.promise = Promise::Nothing;
+        self.held.promise = Promise::Nothing;
         self.release(u64::MAX);
-        self.core.held.safe = 0;
+        self.held.safe = 0;
     }
 }

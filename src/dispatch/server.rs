@@ -4,6 +4,7 @@ use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
 use super::prefetch::{PREFETCH, window};
 use super::run::{Called, Runner};
+use crate::aof;
 use crate::base::hash::Seed;
 use crate::base::rng::Rng;
 use crate::command::args::Args;
@@ -161,6 +162,7 @@ impl Server {
         if self.ks.log.has_pending() {
             let taken = self.ks.log.take();
             self.runner().feed_replicas(&taken);
+            aof::state::take_turn(&mut self.core, taken);
         }
         self.flush_pushes();
     }

@@ -117,18 +117,25 @@ pub struct Plan {
 impl Plan {
     /// How the configuration says. A server whose stream replicas may go on with writes down where it stands.
     pub fn of(ks: &Keyspace, core: &Core) -> Plan {
-        let streams = core.repl.backlog.is_some();
+        let mut plan = Plan::plain(core);
+        if core.repl.backlog.is_some() {
+            plan.options.replication = Some(ReplicationState {
+                id: core.repl.history.id.clone(),
+                offset: ks.log.offset(),
+                db: 0,
+            });
+        }
+        plan
+    }
+
+    /// How the configuration says, without a place in a stream.
+    pub fn plain(core: &Core) -> Plan {
         let config = &core.config;
         Plan {
             options: SaveOptions {
                 compress: config.rdbcompression,
                 checksum: config.rdbchecksum,
                 version: config.rdb_version,
-                replication: streams.then(|| ReplicationState {
-                    id: core.repl.history.id.clone(),
-                    offset: ks.log.offset(),
-                    db: 0,
-                }),
                 ..SaveOptions::default()
             },
             incremental_fsync: config.rdb_save_incremental_fsync,

@@ -352,6 +352,7 @@ impl Runner<'_> {
         }
         self.core.replace_functions(loaded.functions);
         self.tell(None);
+        crate::aof::state::data_replaced(self.ks, self.core);
     }
 
     fn continue_stream(&mut self, id: Option<String>) {

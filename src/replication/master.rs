@@ -214,6 +214,7 @@ impl Runner<'_> {
 
     /// Answers clients in WAIT whose writes enough replicas have.
     pub fn serve_waiters(&mut self) {
+        self.core.serve_waitaof();
         if self.core.repl.waiting.is_empty() {
             return;
         }

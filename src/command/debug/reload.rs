@@ -60,6 +60,7 @@ pub fn reload(ctx: &mut Ctx<'_>) -> Outcome {
     } else {
         boot::install(ctx.db.ks, ctx.core, loaded);
     }
+    crate::aof::state::data_replaced(ctx.db.ks, ctx.core);
     tracing::warn!("DB reloaded by DEBUG RELOAD");
     ctx.out.ok();
     Ok(())
@@ -92,5 +93,13 @@ fn merge(ks: &mut Keyspace, loaded: Loaded, replace: bool) -> Outcome {
         }
         ks.effects.change_whole(index);
     }
+    Ok(())
+}
+
+/// `DEBUG LOADAOF`
+pub(super) fn load_aof(ctx: &mut Ctx<'_>) -> Outcome {
+    crate::aof::state::reload(ctx.db.ks, ctx.core).map_err(Error::text)?;
+    tracing::info!("Append Only File loaded by DEBUG LOADAOF");
+    ctx.out.ok();
     Ok(())
 }

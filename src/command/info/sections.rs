@@ -112,22 +112,56 @@ pub fn clients(lines: &mut Lines<'_>, source: &Source<'_>) {
 
 pub fn persistence(lines: &mut Lines<'_>, source: &Source<'_>) {
     saves(lines, source);
-    lines.zeros(&[
-        "aof_enabled",
-        "aof_rewrite_in_progress",
-        "aof_rewrite_scheduled",
-    ]);
-    lines.field("aof_last_rewrite_time_sec", -1);
-    lines.field("aof_current_rewrite_time_sec", -1);
-    lines.field("aof_last_bgrewrite_status", "ok");
-    lines.zeros(&["aof_rewrites", "aof_rewrites_consecutive_failures"]);
-    lines.field("aof_last_write_status", "ok");
+    let aof = &source.core.aof;
+    lines.field("aof_enabled", u8::from(source.core.config.appendonly));
+    lines.field("aof_rewrite_in_progress", u8::from(aof.job.is_some()));
+    lines.field("aof_rewrite_scheduled", u8::from(aof.scheduled));
+    lines.field("aof_last_rewrite_time_sec", aof.last_time_s);
+    let current = aof
+        .job
+        .as_ref()
+        .map_or(-1, |job| job.started.elapsed().as_secs() as i64);
+    lines.field("aof_current_rewrite_time_sec", current);
+    lines.field(
+        "aof_last_bgrewrite_status",
+        if aof.last_ok { "ok" } else { "err" },
+    );
+    lines.field("aof_rewrites", aof.rewrites);
+    lines.field("aof_rewrites_consecutive_failures", aof.failures);
+    lines.field(
+        "aof_last_write_status",
+        if aof.error().is_none() { "ok" } else { "err" },
+    );
     lines.zeros(&[
         "aof_last_cow_size",
         "module_fork_in_progress",
         "module_fork_last_cow_size",
     ]);
+    log_file(lines, source);
     loading(lines, source);
+}
+
+/// How the append-only file stands, while there is one.
+fn log_file(lines: &mut Lines<'_>, source: &Source<'_>) {
+    let aof = &source.core.aof;
+    let Some(writer) = &aof.writer else {
+        return;
+    };
+    let status = writer.status();
+    lines.field("aof_current_size", aof.size());
+    lines.field("aof_base_size", aof.base_size);
+    lines.field("aof_pending_rewrite", u8::from(aof.waits_for_base));
+    lines.field("aof_buffer_length", status.waiting.load(Ordering::Relaxed));
+    let written = status.written.load(Ordering::Relaxed);
+    let unsynced = written.saturating_sub(status.synced.load(Ordering::Relaxed));
+    lines.field("aof_pending_bio_fsync", u8::from(unsynced > 0));
+    lines.field("aof_delayed_fsync", status.delayed.load(Ordering::Relaxed));
+    lines.field("aof_unsynced_bytes", unsynced);
+    lines.field("aof_fsyncs", status.syncs.load(Ordering::Relaxed));
+    lines.field(
+        "aof_failed_fsyncs",
+        status.failed_syncs.load(Ordering::Relaxed),
+    );
 }
 
 /// The RDB part. Nothing is copied by forking here: `cow` counts by how much memory in use has grown since the

@@ -1,0 +1,581 @@
+//! Reading a data set back from the append-only file.
+//!
+//! It happens beside the actor: a server of its own, without clients, runs the commands on the loading thread; when all of
+//! it is there the actor takes the databases over. So the actor answers meanwhile, and a load that fails has changed
+//! nothing.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crc64fast::Digest;
+
+use super::dir::{Dir, Place};
+use super::frame::Chain;
+use super::manifest::{Kind, Part};
+use super::mark;
+use super::read::{Fault, FaultKind, Item, Reader};
+use super::resp::{self, Words};
+use super::sink::{Resume, SafePoint};
+use crate::config::{Config, Settings};
+use crate::dispatch::client::{Client, ClientFlags};
+use crate::dispatch::server::Server;
+use crate::keyspace::Judge;
+use crate::keyspace::db::Db;
+use crate::net::conn::Conn;
+use crate::rdb;
+use crate::rdb::load::{LoadOptions, Progress};
+use crate::resp::reply::Reply;
+use crate::resp::request::Batch;
+
+/// A cut end is kept beside its file up to this size.
+const KEEP_CUT_MAX: u64 = 64 << 20;
+/// Commands between two looks at the wish to stop.
+const LOOK_EVERY: u64 = 1024;
+
+/// Everything that a load depends on.
+pub struct Request {
+    pub settings: Box<Settings>,
+    pub renamed: Vec<crate::config::load::FileLine>,
+    pub rdb: LoadOptions,
+    pub progress: Arc<Progress>,
+    /// The end of the last file may be cut off. Off for a second reading of files that are being written.
+    pub may_cut: bool,
+}
+
+/// What was read.
+pub struct Loaded {
+    pub dbs: Vec<Db>,
+    /// Function libraries: sources from the base, and the commands that changed them since.
+    pub functions: Vec<Vec<u8>>,
+    pub function_calls: Vec<Vec<Vec<u8>>>,
+    pub dir: Dir,
+    /// Where to go on in the last increment.
+    pub resume: Resume,
+    pub commands: u64,
+    pub base: Option<rdb::load::Stats>,
+}
+
+/// Why a load stopped.
+#[derive(Debug)]
+pub struct Refused(pub String);
+
+impl From<String> for Refused {
+    fn from(text: String) -> Refused {
+        Refused(text)
+    }
+}
+
+/// Looks what is there and reads it. `None`: there is no append-only file at all.
+///
+/// # Errors
+/// What is there cannot be read in whole, in words for the log.
+pub fn load(place: Place, request: &Request) -> Result<Option<Loaded>, Refused> {
+    let Some(dir) = find(place, request.settings.aof_ignore_orphans)? else {
+        return Ok(None);
+    };
+    let mut loader = Loader::new(dir, request);
+    loader.run()?;
+    loader.finish().map(Some)
+}
+
+/// The directory, if there is an append-only file. The single file of an older Redis is taken into it.
+fn find(place: Place, ignore_orphans: bool) -> Result<Option<Dir>, Refused> {
+    let failed = |e: io::Error| format!("Can't take the old AOF file into its directory: {e}");
+    if let Some(mut dir) = Dir::read(place.clone())? {
+        if dir.upgrade_was_interrupted() {
+            dir.upgrade().map_err(failed)?;
+        }
+        return Ok(Some(dir));
+    }
+    let orphans = place.parts_on_disk();
+    if !orphans.is_empty() && !ignore_orphans {
+        return Err(Refused(format!(
+            "There are AOF files in {} but no manifest: {}. Starting would mean to start without their data. Restore {}, or move the files away, or start with 'aof-ignore-orphans yes' to leave them where they are and begin anew.",
+            place.dir.display(),
+            orphans.join(", "),
+            place.manifest().display()
+        )));
+    }
+    if place.legacy().is_file() {
+        let mut dir = Dir::empty(place);
+        dir.upgrade().map_err(failed)?;
+        return Ok(Some(dir));
+    }
+    Ok(None)
+}
+
+struct Loader<'a> {
+    request: &'a Request,
+    dir: Dir,
+    server: Server,
+    client: Client,
+    batch: Batch,
+    chain: Option<Chain>,
+    /// How far the last increment is known to be on the disk.
+    mark: Option<SafePoint>,
+    resume: Resume,
+    functions: Vec<Vec<u8>>,
+    function_calls: Vec<Vec<Vec<u8>>>,
+    commands: u64,
+    base: Option<rdb::load::Stats>,
+    /// Bytes of parts that are done.
+    done: u64,
+    /// A fault in a part that another may make good, because what is behind it was written again.
+    pending: Option<(String, Box<Fault>)>,
+}
+
+impl<'a> Loader<'a> {
+    fn new(dir: Dir, request: &'a Request) -> Loader<'a> {
+        let mut config = Config::default();
+        config.adjust(|settings| *settings = (*request.settings).clone());
+        config.renamed_commands = request.renamed.clone();
+        let mut server = Server::new(config);
+        server.ks.judge = Judge::Keep;
+        server.ks.active_expire = false;
+        server.tick();
+        let conn = Conn::new(0, String::new(), String::new(), false, 0, true);
+        let client = Client::new(Arc::new(conn), 0, ClientFlags::AUTHENTICATED);
+        let mark = mark::read(&dir.place.mark());
+        Loader {
+            request,
+            dir,
+            server,
+            client,
+            batch: Batch::default(),
+            chain: None,
+            mark,
+            resume: Resume::default(),
+            functions: Vec::new(),
+            function_calls: Vec::new(),
+            commands: 0,
+            base: None,
+            done: 0,
+            pending: None,
+        }
+    }
+
+    fn run(&mut self) -> Result<(), Refused> {
+        let parts: Vec<Part> = self.dir.manifest.live().cloned().collect();
+        self.request
+            .progress
+            .total
+            .store(self.dir.size(), Ordering::Relaxed);
+        for (at, part) in parts.iter().enumerate() {
+            let last = at + 1 == parts.len();
+            self.part(part, last)?;
+        }
+        match self.pending.take() {
+            Some((name, fault)) => Err(self.refuse(&name, &fault)),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(self) -> Result<Loaded, Refused> {
+        Ok(Loaded {
+            dbs: self.server.ks.dbs,
+            functions: self.functions,
+            function_calls: self.function_calls,
+            dir: self.dir,
+            resume: self.resume,
+            commands: self.commands,
+            base: self.base,
+        })
+    }
+
+    fn open(&self, part: &Part) -> Result<(File, u64), Refused> {
+        let path = self.dir.place.part(part);
+        let opened = File::open(&path).and_then(|file| {
+            let len = file.metadata()?.len();
+            Ok((file, len))
+        });
+        opened.map_err(|e| {
+            Refused(format!(
+                "Fatal error: can't open the append log file {} for reading: {e}. It is named in {}",
+                part.name,
+                self.dir.place.manifest().display()
+            ))
+        })
+    }
+
+    fn part(&mut self, part: &Part, last: bool) -> Result<(), Refused> {
+        let (file, len) = self.open(part)?;
+        let sum = self.dir.sum(&part.name);
+        if let Some(sum) = sum.filter(|sum| sum.len > len) {
+            return Err(Refused(format!(
+                "The AOF file {} is {len} bytes long, and it was {} when it was complete. What is missing cannot be restored from it; 'ferrite check-aof' shows what is there.",
+                part.name, sum.len
+            )));
+        }
+        let (file, begin) = self.preamble(part, file, len)?;
+        if begin < len || len == 0 || part.kind == Kind::Incr {
+            self.commands_of(part, file, begin, len, last)?;
+        }
+        self.done += len;
+        self.request
+            .progress
+            .bytes
+            .store(self.done, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Loads the snapshot that the file may begin with; returns the file where the rest begins.
+    fn preamble(&mut self, part: &Part, mut file: File, len: u64) -> Result<(File, u64), Refused> {
+        let cannot = |e: io::Error| Refused(format!("Can't read the AOF file {}: {e}", part.name));
+        let mut magic = [0u8; 6];
+        let short = file.read_exact(&mut magic).is_err();
+        file.seek(SeekFrom::Start(0)).map_err(cannot)?;
+        if short || !(magic.starts_with(b"REDIS") || &magic == b"VALKEY") {
+            return Ok((file, 0));
+        }
+        let mut sum = Summed {
+            file: &mut file,
+            digest: Digest::new(),
+        };
+        let mut reader = rdb::read::Reader::new(&mut sum, Some(len));
+        let loaded = rdb::load::load(&mut reader, &self.request.rdb, &self.request.progress).map_err(|e| {
+            Refused(format!(
+                "Bad file format reading the append only file {}: the snapshot in it {e}. Nothing was loaded; 'ferrite check-rdb {}' shows the damage.",
+                part.name,
+                self.dir.place.part(part).display()
+            ))
+        })?;
+        use rdb::read::Source;
+        let end = reader.offset();
+        drop(reader);
+        // Whole files were noted; the snapshot's own checksum may be switched off.
+        if end == len
+            && let Some(known) = self.dir.sum(&part.name)
+            && known.len == len
+            && known.crc != sum.digest.sum64()
+        {
+            return Err(Refused(format!(
+                "Bad file format reading the append only file {}: its bytes are not those that were written (checksum {:016x}, written {:016x}). 'ferrite check-rdb {}' may show where.",
+                part.name,
+                sum.digest.sum64(),
+                known.crc,
+                self.dir.place.part(part).display()
+            )));
+        }
+        self.server.ks.dbs = loaded.dbs;
+        self.functions = loaded.functions;
+        self.base = Some(loaded.stats);
+        self.request
+            .progress
+            .total
+            .store(self.dir.size(), Ordering::Relaxed);
+        file.seek(SeekFrom::Start(end)).map_err(cannot)?;
+        Ok((file, end))
+    }
+
+    fn commands_of(
+        &mut self,
+        part: &Part,
+        file: File,
+        begin: u64,
+        len: u64,
+        last: bool,
+    ) -> Result<(), Refused> {
+        let mut reader =
+            Reader::new(BufReader::with_capacity(1 << 20, file), len, self.chain).begins_at(begin);
+        loop {
+            let item = match reader.next() {
+                Ok(item) => item,
+                Err(fault) => return self.stopped(part, &reader, fault, last),
+            };
+            if let Some((name, fault)) = &self.pending {
+                // What is behind the fault was written again, if this part goes on where the good units end.
+                if !matches!(item, Some(Item::Begin(_) | Item::Time(_))) {
+                    return Err(self.refuse(name, fault));
+                }
+                if matches!(item, Some(Item::Begin(_))) {
+                    tracing::info!(
+                        "The damaged end of {name} was written again in {}: nothing is missing",
+                        part.name
+                    );
+                    self.pending = None;
+                }
+            }
+            match item {
+                None => break,
+                Some(Item::Unit { from, .. }) => {
+                    self.unit(part, &reader, from)?;
+                }
+                Some(Item::Time(_) | Item::Begin(_) | Item::End(_)) => {}
+            }
+        }
+        self.is_complete(part, &reader, last)?;
+        self.chain = reader.carry();
+        self.note_resume(&reader, begin, len);
+        Ok(())
+    }
+
+    fn note_resume<R: Read>(&mut self, reader: &Reader<R>, begin: u64, len: u64) {
+        let fresh = Chain::new(0);
+        let chain = reader.chain().unwrap_or(fresh);
+        // Behind units of another server the chain begins anew.
+        let value = if reader.carry().is_some() {
+            chain.value
+        } else {
+            fresh.value
+        };
+        self.resume = Resume {
+            len,
+            chain: Chain { value, ..chain },
+            // Of a part with a snapshot not every byte has passed the reader.
+            digest: if begin == 0 {
+                reader.digest()
+            } else {
+                Digest::new()
+            },
+        };
+    }
+
+    /// A file may end too early between two units: the mark knows.
+    fn is_complete<R: Read>(
+        &self,
+        part: &Part,
+        reader: &Reader<R>,
+        last: bool,
+    ) -> Result<(), Refused> {
+        let seq = reader.chain().map_or(0, |c| c.seq);
+        let known = self.mark.as_ref().filter(|mark| mark.part == part.name);
+        match known {
+            Some(mark) if reader.good() < mark.len && seq < mark.chain.seq => {
+                Err(self.too_short(part, seq, mark))
+            }
+            _ => {
+                let _ = last;
+                Ok(())
+            }
+        }
+    }
+
+    fn too_short(&self, part: &Part, seq: u64, mark: &SafePoint) -> Refused {
+        Refused(format!(
+            "The AOF file {} ends with unit {seq}, but unit {} was on the disk: {} units are missing that were acknowledged as safe. If it was cut on purpose, remove {} and start again.",
+            part.name,
+            mark.chain.seq,
+            mark.chain.seq - seq,
+            self.dir.place.mark().display()
+        ))
+    }
+
+    /// The reader found a fault.
+    fn stopped<R: Read>(
+        &mut self,
+        part: &Part,
+        reader: &Reader<R>,
+        fault: Box<Fault>,
+        last: bool,
+    ) -> Result<(), Refused> {
+        if let Some((name, first)) = self.pending.take() {
+            return Err(self.refuse(&name, &first));
+        }
+        if !last {
+            self.chain = reader.carry();
+            if self.chain.is_some() && !matches!(fault.kind, FaultKind::Io(_)) {
+                self.pending = Some((part.name.clone(), fault));
+                return Ok(());
+            }
+            return Err(self.refuse(&part.name, &fault));
+        }
+        if !fault.is_tail() || !self.request.may_cut {
+            return Err(self.refuse(&part.name, &fault));
+        }
+        let seq = reader.chain().map_or(0, |c| c.seq);
+        if let Some(mark) = self.mark.as_ref().filter(|mark| mark.part == part.name)
+            && fault.from < mark.len
+            && seq < mark.chain.seq
+        {
+            return Err(self.too_short(part, seq, mark));
+        }
+        if !self.request.settings.aof_load_truncated {
+            return Err(self.refuse(&part.name, &fault));
+        }
+        self.cut(part, &fault)?;
+        self.chain = reader.carry();
+        self.note_resume(reader, 1, fault.from);
+        // The digest is that of the whole file; the part is read again to know that of what stays.
+        let path = self.dir.place.part(part);
+        self.resume.digest =
+            digest_of(&path).map_err(|e| format!("Can't read the AOF file {}: {e}", part.name))?;
+        Ok(())
+    }
+
+    /// Cuts the end off, which is kept beside the file.
+    fn cut(&mut self, part: &Part, fault: &Fault) -> Result<(), Refused> {
+        let path = self.dir.place.part(part);
+        let cannot = |e: io::Error| Refused(format!("Can't cut the AOF file {}: {e}", part.name));
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(cannot)?;
+        let len = file.metadata().map_err(cannot)?.len();
+        let cut = len.saturating_sub(fault.from);
+        if cut <= KEEP_CUT_MAX {
+            file.seek(SeekFrom::Start(fault.from)).map_err(cannot)?;
+            let mut tail = Vec::new();
+            file.read_to_end(&mut tail).map_err(cannot)?;
+            if tail.iter().any(|b| *b != 0) {
+                let aside = path.with_file_name(format!("{}.cut-{}", part.name, fault.from));
+                // A copy for people; the server needs none.
+                if std::fs::write(&aside, &tail).is_ok() {
+                    tracing::info!("What is cut off is kept in {}", aside.display());
+                }
+            }
+        }
+        file.set_len(fault.from)
+            .and_then(|()| file.sync_all())
+            .map_err(cannot)?;
+        tracing::warn!(
+            "!!! Warning: short read while loading the AOF file {}!!!",
+            part.name
+        );
+        tracing::warn!(
+            "AOF {} {fault}. {cut} bytes were cut off behind the last complete entry, at offset {}.",
+            part.name,
+            fault.from
+        );
+        match (fault.seq, &self.mark) {
+            (Some(seq), Some(mark)) => tracing::warn!(
+                "Unit {seq} was not complete; up to unit {} everything was known to be on the disk and is there.",
+                mark.chain.seq
+            ),
+            (Some(seq), None) => tracing::warn!("Missing is unit {seq}, and what came after it."),
+            _ => tracing::warn!("Missing is one entry, and what came after it."),
+        }
+        tracing::warn!("AOF loaded anyway because aof-load-truncated is enabled");
+        Ok(())
+    }
+
+    fn refuse(&self, name: &str, fault: &Fault) -> Refused {
+        let manifest = self.dir.place.manifest();
+        let manifest = manifest.display();
+        let text = match fault.kind {
+            FaultKind::Truncated | FaultKind::OpenMulti | FaultKind::Zeros => format!(
+                "Unexpected end of file reading the append only file {name}, {fault}. You can: 1) Make a backup of your AOF file, then use ferrite check-aof --fix {manifest}. 2) Alternatively you can set the 'aof-load-truncated' configuration option to yes and restart the server."
+            ),
+            FaultKind::Io(_) => {
+                format!("Unrecoverable error reading the append only file {name}, {fault}")
+            }
+            FaultKind::Damaged | FaultKind::Missing { .. } => format!(
+                "Bad file format reading the append only file {name}, {fault}. The last good entry ends at offset {}. Make a backup of your AOF file, then use ferrite check-aof --fix {manifest}",
+                fault.from
+            ),
+        };
+        Refused(text)
+    }
+
+    fn unit<R: Read>(&mut self, part: &Part, reader: &Reader<R>, from: u64) -> Result<(), Refused> {
+        let Some(commands) = resp::commands(reader.bytes()) else {
+            return Err(Refused(format!(
+                "Bad file format reading the append only file {}, at offset {from}: the checksum is right, but these are no commands",
+                part.name
+            )));
+        };
+        for words in &commands {
+            if resp::is(words, "multi") || resp::is(words, "exec") {
+                // A unit is whole; there is nothing to wait for.
+                continue;
+            }
+            self.command(part, words, from)?;
+        }
+        self.commands += commands.len() as u64;
+        if self.commands % LOOK_EVERY < commands.len() as u64 {
+            let progress = &self.request.progress;
+            progress
+                .bytes
+                .store(self.done + reader.good(), Ordering::Relaxed);
+            if progress.stop.load(Ordering::Relaxed) {
+                return Err(Refused("The load was given up".into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn command(&mut self, part: &Part, words: &Words<'_>, from: u64) -> Result<(), Refused> {
+        self.batch.clear();
+        self.batch.append_words(words.iter().copied());
+        let args = self.batch.args(0);
+        let Ok(command) = self
+            .server
+            .core
+            .commands
+            .find(&args)
+            .or_else(|_| original(&args))
+        else {
+            return Err(Refused(format!(
+                "Unknown command '{}' reading the append only file {}, at offset {from}",
+                words[0].escape_ascii(),
+                part.name
+            )));
+        };
+        let mut out = Reply::new();
+        if command.spec.arity_ok(args.len()) && command.spec.has_handler() {
+            self.server
+                .runner()
+                .nested(&mut self.client, &mut out, command, args);
+        } else {
+            out.error(crate::command::error::Error::arity(&command.full_name).as_bytes());
+        }
+        self.server.ks.log.end_unit(false);
+        if command.full_name.starts_with("function") {
+            self.function_calls
+                .push(words.iter().map(|w| w.to_vec()).collect());
+        }
+        let (_, reply) = out.take(Vec::new());
+        if reply.starts_with(b"-") {
+            return Err(Refused(format!(
+                "A command of the append only file {} failed, at offset {from}: '{}' on '{}' said {}. What follows would not be what it was; nothing was loaded.",
+                part.name,
+                words[0].escape_ascii(),
+                words
+                    .get(1)
+                    .map_or(String::new(), |key| key.escape_ascii().to_string()),
+                reply.trim_ascii().escape_ascii()
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// A command by its own name, where `rename-command` gave it another: what the server logs by itself has that name.
+fn original(
+    args: &crate::command::args::Args<'_>,
+) -> Result<&'static crate::command::registry::Command, ()> {
+    crate::command::registry::Names::default()
+        .find(args)
+        .map_err(|_| ())
+}
+
+/// Counts a checksum on the way.
+struct Summed<'f> {
+    file: &'f mut File,
+    digest: Digest,
+}
+
+impl Read for Summed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let got = self.file.read(buf)?;
+        self.digest.write(&buf[..got]);
+        Ok(got)
+    }
+}
+
+/// The checksum of a whole file.
+pub fn digest_of(path: &Path) -> io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut digest = Digest::new();
+    let mut buf = vec![0; 1 << 20];
+    loop {
+        let got = file.read(&mut buf)?;
+        if got == 0 {
+            return Ok(digest);
+        }
+        digest.write(&buf[..got]);
+    }
+}

@@ -1,0 +1,20 @@
+//! The append-only file: the command log on disk, in Redis 7's files, with proof that nothing in them has changed.
+//!
+//! `frame` and `manifest` are the formats, `read` checks and reads them, `parts` is the directory that holds the files.
+
+pub mod check;
+pub mod commands;
+pub mod dir;
+pub mod frame;
+pub mod functions;
+pub mod load;
+pub mod manifest;
+pub mod mark;
+pub mod read;
+pub mod resp;
+pub mod restore;
+pub mod rewrite;
+pub mod seal;
+pub mod sink;
+pub mod state;
+pub mod writer;

@@ -1,0 +1,403 @@
+//! A new base for the append-only file, from a snapshot, without a fork and without a pause.
+//!
+//! ```text
+//! job thread                       actor                                writer
+//! new increment, in the manifest
+//! "give me a snapshot"  ─────────► end of turn, snapshot, ────────────► ends the old increment,
+//!                                  switch behind what it has written    goes on in the new one
+//! writes the base, syncs it  ◄──── snapshot
+//! waits until the old increment is safe
+//! names the base in the manifest, the rest becomes history
+//! result  ───────────────────────► status, sizes
+//! ```
+//! Whatever happens in between, the manifest names files that together are the data.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crc64fast::Digest;
+
+use super::commands;
+use super::dir::{Dir, OpenPart};
+use super::manifest::Part;
+use super::seal::Sum;
+use super::sink::{Resume, Sink};
+use super::state::State;
+use super::writer::{Gate, Writer};
+use crate::base::failpoint;
+use crate::dispatch::actor::{Message, Task};
+use crate::dispatch::core::Core;
+use crate::dispatch::held::Promise;
+use crate::dispatch::server::Server;
+use crate::log::Consumer;
+use crate::rdb::save::{self, Plan, SyncedFile};
+use crate::rdb::snapshot::Snapshot;
+use crate::rdb::write::{Progress, save_with_delay};
+
+/// How often the job looks whether the old increment is safe.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A rewrite that goes on.
+pub struct Job {
+    pub started: Instant,
+    pub progress: Arc<Progress>,
+    /// It is the first one after `appendonly` was switched on: until its end nothing is promised.
+    pub first: bool,
+    given_up: Arc<AtomicBool>,
+}
+
+/// What a job is to do.
+struct Order {
+    dir: Arc<Mutex<Dir>>,
+    mode: Mode,
+    rdb: bool,
+    times: bool,
+    plan: Plan,
+    progress: Arc<Progress>,
+    given_up: Arc<AtomicBool>,
+    retention: Duration,
+    keep_history: bool,
+    temp: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// A writer runs and goes on in a new increment.
+    Running,
+    /// The file is being switched on.
+    First,
+    /// It is off: the base alone is made new.
+    Off,
+}
+
+/// What the actor gives a job.
+struct Given {
+    snapshot: Arc<Snapshot>,
+    gate: Option<Gate>,
+}
+
+/// What a job has made.
+struct Done {
+    base_bytes: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Begins a rewrite. There must be none.
+///
+/// # Errors
+/// What is to be told to the client.
+pub fn start(core: &mut Core) -> io::Result<()> {
+    let Some(mailbox) = core.mailbox.clone() else {
+        return Err(io::Error::other("there is nobody to do it"));
+    };
+    let config = &core.config;
+    let dir = match &core.aof.dir {
+        Some(dir) => dir.clone(),
+        None => {
+            let place = super::dir::Place::of(config);
+            let read = Dir::read(place.clone()).map_err(io::Error::other)?;
+            let dir = Arc::new(Mutex::new(read.unwrap_or_else(|| Dir::empty(place))));
+            core.aof.dir = Some(dir.clone());
+            dir
+        }
+    };
+    let mode = match () {
+        () if core.aof.writer.is_some() => Mode::Running,
+        () if config.appendonly => Mode::First,
+        () => Mode::Off,
+    };
+    let mut plan = Plan::plain(core);
+    plan.options.aof_base = true;
+    plan.incremental_fsync = config.aof_rewrite_incremental_fsync;
+    let home = lock(&dir).place.home.clone();
+    let order = Order {
+        dir,
+        mode,
+        rdb: config.aof_use_rdb_preamble,
+        times: config.aof_timestamp_enabled,
+        plan,
+        progress: Arc::default(),
+        given_up: Arc::default(),
+        retention: Duration::from_secs(u64::from(config.aof_history_retention)),
+        keep_history: config.aof_disable_auto_gc,
+        temp: home.join(format!("temp-rewriteaof-bg-{}.aof", std::process::id())),
+    };
+    let job = Job {
+        started: Instant::now(),
+        progress: order.progress.clone(),
+        first: mode == Mode::First,
+        given_up: order.given_up.clone(),
+    };
+    let body = move || {
+        let tell = |task: Task| mailbox.send(Message::Task(task));
+        let result = order.run(&tell);
+        let (mode, dir) = (order.mode, order.dir.clone());
+        tell(Box::new(move |server| finish(server, mode, &dir, result)));
+    };
+    std::thread::Builder::new()
+        .name("aof-rewrite".into())
+        .spawn(body)?;
+    core.aof.scheduled = false;
+    core.aof.job = Some(job);
+    tracing::info!(
+        "Background append only file rewriting started by pid {}",
+        std::process::id()
+    );
+    Ok(())
+}
+
+/// Gives the rewrite up, if there is one. It ends soon, and its end is told as a failure.
+pub fn give_up(core: &mut Core) {
+    if let Some(job) = &core.aof.job {
+        job.progress.stop.store(true, Ordering::Relaxed);
+        job.given_up.store(true, Ordering::Release);
+    }
+}
+
+impl Order {
+    fn run(&self, tell: &dyn Fn(Task)) -> io::Result<Done> {
+        lock(&self.dir).make()?;
+        failpoint::pass("aof.rewrite-begin")?;
+        let open = match self.mode {
+            Mode::Off => None,
+            Mode::First => Some(lock(&self.dir).create_incr()?),
+            Mode::Running => {
+                let mut dir = lock(&self.dir);
+                let open = dir.create_incr()?;
+                // Named before anything stands in it.
+                dir.add_incr(&open.part)?;
+                Some(open)
+            }
+        };
+        let part = open.as_ref().map(|open| open.part.clone());
+        let done = self.with_increment(open, part.as_ref(), tell);
+        if done.is_err() {
+            let _ = std::fs::remove_file(&self.temp);
+            if let (Mode::First, Some(part)) = (self.mode, &part) {
+                let dir = lock(&self.dir);
+                if dir.manifest.incrs.iter().all(|p| p.name != part.name) {
+                    tracing::info!(
+                        "Removing the temp incr aof file {} in the background",
+                        part.name
+                    );
+                    let _ = std::fs::remove_file(dir.place.part(part));
+                }
+            }
+        }
+        done
+    }
+
+    fn with_increment(
+        &self,
+        open: Option<OpenPart>,
+        part: Option<&Part>,
+        tell: &dyn Fn(Task),
+    ) -> io::Result<Done> {
+        let generation = lock(&self.dir).generation;
+        let given = self.ask_for_snapshot(open, tell)?;
+        failpoint::pass("aof.rewrite-snapshot")?;
+        let sum = self.write_base(given.snapshot)?;
+        failpoint::pass("aof.rewrite-base")?;
+        let first_kept = part.map_or(u64::MAX, |part| part.seq);
+        match (self.mode, &given.gate, part) {
+            (Mode::Running, Some(gate), Some(part)) => self.wait_until_settled(gate, part)?,
+            (Mode::First, Some(gate), _) => gate.begin_to_keep()?,
+            _ => {}
+        }
+        let mut dir = lock(&self.dir);
+        if self.given_up.load(Ordering::Acquire) {
+            return Err(io::Error::other("it was given up"));
+        }
+        if self.mode == Mode::Running && dir.generation != generation {
+            // A failed sync had the end of the old increment written again, behind the beginning of the new one.
+            return Err(io::Error::other("a sync failed meanwhile"));
+        }
+        let named = if self.mode == Mode::First { part } else { None };
+        dir.rebase(&self.temp, self.rdb, sum, first_kept, named)?;
+        if !self.keep_history
+            && let Err(error) = dir.drop_history(self.retention)
+        {
+            tracing::warn!("Can't remove old AOF files: {error}");
+        }
+        Ok(Done {
+            base_bytes: sum.len,
+        })
+    }
+
+    fn ask_for_snapshot(&self, open: Option<OpenPart>, tell: &dyn Fn(Task)) -> io::Result<Given> {
+        let (sender, receiver): (_, Receiver<io::Result<Given>>) = sync_channel(1);
+        let (mode, dir) = (self.mode, self.dir.clone());
+        tell(Box::new(move |server| {
+            let _ = sender.send(give(server, mode, open, dir));
+        }));
+        receiver
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the server ends")))
+    }
+
+    fn write_base(&self, snapshot: Arc<Snapshot>) -> io::Result<Sum> {
+        let file = SyncedFile::create(&self.temp, self.plan.incremental_fsync)?;
+        let mut out = Summed {
+            file,
+            digest: Digest::new(),
+            len: 0,
+        };
+        if self.rdb {
+            save_with_delay(
+                snapshot,
+                &mut out,
+                &self.plan.options,
+                &self.progress,
+                &self.plan.delay_us,
+            )?;
+        } else {
+            commands::write(
+                snapshot,
+                &mut out,
+                self.times,
+                &self.progress,
+                &self.plan.delay_us,
+            )?;
+        }
+        out.flush()?;
+        failpoint::pass("aof.rewrite-fsync")?;
+        out.file.sync()?;
+        Ok(Sum {
+            len: out.len,
+            crc: out.digest.sum64(),
+        })
+    }
+
+    /// What stands before the snapshot must be safe in its file before that file becomes history: a sync that failed
+    /// later would write it again, behind the base.
+    fn wait_until_settled(&self, gate: &Gate, part: &Part) -> io::Result<()> {
+        while !gate.is_settled(part.seq) {
+            if self.given_up.load(Ordering::Acquire) {
+                return Err(io::Error::other("it was given up"));
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+}
+
+/// On the actor's thread: the snapshot, and the log goes on in the new increment.
+fn give(
+    server: &mut Server,
+    mode: Mode,
+    open: Option<OpenPart>,
+    dir: Arc<Mutex<Dir>>,
+) -> io::Result<Given> {
+    server.end_turn();
+    let snapshot = Arc::new(save::snapshot(&server.ks, &server.core));
+    match (mode, open) {
+        (Mode::Running, Some(open)) => {
+            let Some(writer) = &server.core.aof.writer else {
+                return Err(io::Error::other("the file was switched off"));
+            };
+            server.ks.log.select_again();
+            writer.switch(open);
+        }
+        (Mode::First, Some(open)) => {
+            if !server.core.config.appendonly {
+                return Err(io::Error::other("the file was switched off"));
+            }
+            server.ks.log.attach(Consumer::File);
+            let offset = server.ks.log.offset();
+            let sink = Sink::new(open, Resume::default(), offset, false);
+            let writer = State::start_writer(&server.core, sink, dir)?;
+            server.core.aof.writer = Some(writer);
+            server.core.aof.waits_for_base = true;
+        }
+        _ => {}
+    }
+    let gate = server.core.aof.writer.as_ref().map(Writer::gate);
+    Ok(Given { snapshot, gate })
+}
+
+/// On the actor's thread: the end of a job.
+fn finish(server: &mut Server, mode: Mode, dir: &Arc<Mutex<Dir>>, result: io::Result<Done>) {
+    let core = &mut server.core;
+    let Some(job) = core.aof.job.take() else {
+        return;
+    };
+    core.aof.last_time_s = job.started.elapsed().as_secs() as i64;
+    match result {
+        Ok(done) => {
+            tracing::info!("Background AOF rewrite terminated with success");
+            tracing::info!("Background AOF rewrite finished successfully");
+            core.aof.last_ok = true;
+            core.aof.rewrites += 1;
+            core.aof.failures = 0;
+            core.aof.retry_at_ms = 0;
+            let size = lock(dir).size().max(done.base_bytes);
+            core.aof.sized(size);
+            if core.aof.waits_for_base {
+                core.aof.waits_for_base = false;
+                core.held.promise = super::state::promise_of(core.config.appendfsync);
+                core.held.safe = server.ks.log.offset();
+                core.look_at_aof();
+            }
+            super::state::booted(server, Ok(()));
+        }
+        Err(error) => {
+            super::state::booted(server, Err(&error));
+            let core = &mut server.core;
+            tracing::warn!("Background AOF rewrite terminated with an error: {error}");
+            core.aof.failed();
+            if core.aof.waits_for_base {
+                // Nothing was promised; the next attempt begins from the start.
+                core.aof.waits_for_base = false;
+                if let Some(writer) = core.aof.writer.take() {
+                    writer.abandon();
+                }
+                server.ks.log.detach(Consumer::File);
+            }
+            if mode == Mode::First && server.core.config.appendonly {
+                server.core.aof.scheduled = true;
+            }
+        }
+    }
+    debug_assert!(server.core.aof.writer.is_some() || server.core.held.promise == Promise::Nothing);
+}
+
+/// Counts length and checksum on the way.
+struct Summed {
+    file: SyncedFile,
+    digest: Digest,
+    len: u64,
+}
+
+impl Write for Summed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        failpoint::pass("aof.rewrite-write")?;
+        let written = self.file.write(bytes)?;
+        self.digest.write(&bytes[..written]);
+        self.len += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Temporary files of former runs.
+pub fn clean(home: &Path) {
+    let Ok(entries) = std::fs::read_dir(home) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("temp-rewriteaof-") && name.ends_with(".aof") {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
