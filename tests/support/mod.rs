@@ -5,6 +5,8 @@
 #![allow(dead_code)] // every test file compiles this module and uses its own part of it
 
 pub mod later;
+pub mod peer;
+pub mod proxy;
 pub mod resp;
 pub mod shape;
 pub mod words;

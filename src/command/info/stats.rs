@@ -28,7 +28,10 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("instantaneous_input_repl_kbps", kbps(0));
     lines.field("instantaneous_output_repl_kbps", kbps(0));
     lines.field("rejected_connections", rejected);
-    lines.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
+    let sync = core.repl.stats;
+    lines.field("sync_full", sync.full);
+    lines.field("sync_partial_ok", sync.partial_ok);
+    lines.field("sync_partial_err", sync.partial_err);
     keys(lines, source);
     let pubsub = &core.pubsub;
     lines.field("pubsub_channels", pubsub.len(Kind::Channel));

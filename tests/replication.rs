@@ -1,0 +1,345 @@
+//! Masters and replicas as processes: of this server, and of others on either end.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use support::peer::{self, Peer};
+use support::proxy::Proxy;
+use support::{Client, Server, Value};
+
+const OPTIONS: &[&str] = &[
+    "--enable-debug-command",
+    "yes",
+    "--repl-diskless-sync-delay",
+    "0",
+];
+
+fn server(more: &[&str]) -> Server {
+    Server::with_options(&[OPTIONS, more].concat())
+}
+
+fn info(client: &mut Client, field: &str) -> String {
+    let text = client.call(&["INFO", "everything"]).text();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field).and_then(|l| l.strip_prefix(':')));
+    line.unwrap_or_default().trim().to_string()
+}
+
+fn digest(client: &mut Client) -> String {
+    client.call(&["DEBUG", "DIGEST"]).text()
+}
+
+/// Waits until the condition holds.
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !holds() {
+        assert!(
+            begin.elapsed() < Duration::from_secs(30),
+            "{what}: not in time"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn follow(replica: &mut Client, port: u16) {
+    let reply = replica.call(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
+    assert_eq!(reply.text(), "OK");
+    until("the link is up", || {
+        info(replica, "master_link_status") == "up"
+    });
+}
+
+/// The replica has everything that the master has.
+fn until_same(master: &mut Client, replica: &mut Client) {
+    let offset = || -> fn(&mut Client) -> String { |c| info(c, "master_repl_offset") };
+    until("the replica is at the master's offset", || {
+        offset()(master) == offset()(replica)
+    });
+    assert_eq!(digest(master), digest(replica));
+}
+
+/// Writes of every type, some of them random, some that expire, some in transactions.
+fn write(client: &mut Client, round: usize) {
+    let mut lines = vec![
+        format!("SET key:{} {round}", round % 50),
+        format!("INCRBY counter {round}"),
+        format!("RPUSH list:{} a{round} b{round}", round % 5),
+        format!("LPOP list:{}", round % 7),
+        format!(
+            "SADD set m{} m{} m{}",
+            round,
+            round * 7 % 100,
+            round * 3 % 100
+        ),
+        "SPOP set".to_string(),
+        format!("ZADD zset {} member{}", round as f64 / 3.0, round % 40),
+        format!("HSET hash f{} v{round}", round % 30),
+        format!("SET short:{round} x PX {}", 20 + round % 50),
+        format!("INCRBYFLOAT float 0.{}", round % 10),
+        format!("XADD stream * n {round}"),
+        format!("PFADD hll e{round}"),
+        format!("SETRANGE raw {} text", round % 100),
+    ];
+    if round.is_multiple_of(3) {
+        lines.insert(4, "MULTI".into());
+        lines.push("SELECT 3".into());
+        lines.push(format!("SET other:{round} {round}"));
+        lines.push("SELECT 0".into());
+        lines.push("EXEC".into());
+    }
+    for line in lines {
+        let reply = client.line(&line);
+        assert!(!reply.is_error(), "{line}: {reply:?}");
+    }
+}
+
+#[test]
+fn a_replica_gets_everything_and_goes_on_after_a_cut() {
+    let (master, replica) = (server(&[]), server(&[]));
+    let (mut m, mut r) = (master.connect(), replica.connect());
+    (0..100).for_each(|round| write(&mut m, round));
+    let proxy = Proxy::to(master.addr());
+    follow(&mut r, proxy.port());
+    for round in 100..200 {
+        write(&mut m, round);
+        if round % 20 == 10 {
+            proxy.cut();
+        }
+    }
+    until("the link is up again", || {
+        info(&mut r, "master_link_status") == "up"
+    });
+    until_same(&mut m, &mut r);
+    assert_eq!(
+        info(&mut m, "sync_full"),
+        "1",
+        "everything else was partial"
+    );
+    assert!(
+        info(&mut m, "sync_partial_ok")
+            .parse::<u64>()
+            .expect("a number")
+            >= 1
+    );
+    assert_eq!(
+        r.line("SET a b").text(),
+        "READONLY You can't write against a read only replica."
+    );
+    assert_eq!(r.line("ROLE").items()[3].text(), "connected");
+}
+
+#[test]
+fn links_that_are_cut_anywhere_converge() {
+    let master = server(&["--repl-backlog-size", "20mb"]);
+    let replica = server(&[]);
+    let (mut m, mut r) = (master.connect(), replica.connect());
+    (0..30).for_each(|round| write(&mut m, round));
+    let proxy = Proxy::to(master.addr());
+    // The handshake, the transfer and the stream are all cut somewhere.
+    let lengths = [3u64, 20, 60, 200, 400, 700, 1500, 3000, 5000, 9000, 20_000];
+    proxy.limit(lengths[0]);
+    assert_eq!(
+        r.call(&["REPLICAOF", "127.0.0.1", &proxy.port().to_string()])
+            .text(),
+        "OK"
+    );
+    for (round, length) in lengths.into_iter().enumerate() {
+        proxy.limit(length);
+        proxy.cut();
+        write(&mut m, 100 + round);
+        std::thread::sleep(Duration::from_millis(700));
+    }
+    proxy.limit(0);
+    proxy.cut();
+    until("the link is up", || {
+        info(&mut r, "master_link_status") == "up"
+    });
+    until_same(&mut m, &mut r);
+}
+
+#[test]
+fn a_promoted_replica_is_followed_by_the_others_without_a_copy() {
+    let (a, b, c) = (server(&[]), server(&[]), server(&[]));
+    let (mut ca, mut cb, mut cc) = (a.connect(), b.connect(), c.connect());
+    (0..20).for_each(|round| write(&mut ca, round));
+    follow(&mut cb, a.port());
+    follow(&mut cc, b.port());
+    (20..40).for_each(|round| write(&mut ca, round));
+    until_same(&mut ca, &mut cb);
+    until_same(&mut ca, &mut cc);
+    // b becomes the master; the former one follows it, and c stays where it is.
+    assert_eq!(cb.line("REPLICAOF NO ONE").text(), "OK");
+    follow(&mut ca, b.port());
+    (40..60).for_each(|round| write(&mut cb, round));
+    until("c is linked again", || {
+        info(&mut cc, "master_link_status") == "up"
+    });
+    until_same(&mut cb, &mut ca);
+    until_same(&mut cb, &mut cc);
+    assert_eq!(info(&mut cb, "sync_full"), "1", "only the first of c");
+    assert_eq!(
+        info(&mut ca, "master_replid"),
+        info(&mut cb, "master_replid")
+    );
+}
+
+#[test]
+fn failover_hands_over_what_was_acknowledged() {
+    let (a, b) = (server(&[]), server(&[]));
+    let (mut ca, mut cb) = (a.connect(), b.connect());
+    (0..20).for_each(|round| write(&mut ca, round));
+    follow(&mut cb, a.port());
+    assert_eq!(ca.line("FAILOVER TIMEOUT 10000").text(), "OK");
+    until("b is the master", || info(&mut cb, "role") == "master");
+    until("a follows", || info(&mut ca, "master_link_status") == "up");
+    write(&mut cb, 21);
+    until_same(&mut cb, &mut ca);
+    assert_eq!(info(&mut ca, "master_failover_state"), "no-failover");
+    assert_eq!(info(&mut cb, "sync_full"), "0");
+}
+
+#[test]
+fn wait_counts_replicas_that_have_it() {
+    let (master, replica) = (server(&[]), server(&[]));
+    let (mut m, mut r) = (master.connect(), replica.connect());
+    follow(&mut r, master.port());
+    m.line("SET a 1");
+    assert_eq!(m.line("WAIT 1 5000").int(), 1);
+    let begin = Instant::now();
+    assert_eq!(m.line("WAIT 2 100").int(), 1);
+    assert!(begin.elapsed() >= Duration::from_millis(95));
+    assert!(r.line("WAIT 1 1").is_error());
+}
+
+#[test]
+fn an_empty_or_younger_master_of_another_history_is_refused() {
+    let (old, empty) = (server(&[]), server(&[]));
+    let (mut o, mut e) = (old.connect(), empty.connect());
+    let keeper = server(&[]);
+    follow(&mut keeper.connect(), old.port());
+    (0..30).for_each(|round| write(&mut o, round));
+    until_same(&mut o, &mut keeper.connect());
+    let before = digest(&mut o);
+    let port = empty.port().to_string();
+    assert_eq!(o.call(&["REPLICAOF", "127.0.0.1", &port]).text(), "OK");
+    until("the reason is told", || {
+        info(&mut o, "master_refused_reason").contains("it is empty")
+    });
+    assert_eq!(digest(&mut o), before, "nothing was lost");
+    e.line("SET a 1");
+    until("the reason is told", || {
+        info(&mut o, "master_refused_reason").contains("younger")
+    });
+    assert_eq!(digest(&mut o), before, "nothing was lost");
+    assert!(old.log().contains("Full synchronization refused"));
+    // The word of the operator overrides.
+    let reply = o.call(&["REPLICAOF", "127.0.0.1", &port, "ACCEPT-DATA-LOSS"]);
+    assert!(reply.text().starts_with("OK"), "{reply:?}");
+    until("the link is up", || {
+        info(&mut o, "master_link_status") == "up"
+    });
+    until_same(&mut e, &mut o);
+}
+
+#[test]
+fn keys_that_are_over_are_hidden_until_the_master_deletes_them() {
+    let (master, replica) = (server(&[]), server(&[]));
+    let (mut m, mut r) = (master.connect(), replica.connect());
+    follow(&mut r, master.port());
+    m.line("DEBUG SET-ACTIVE-EXPIRE 0");
+    m.line("SET a 1 PX 50");
+    m.line("SET b 1");
+    until_same(&mut m, &mut r);
+    std::thread::sleep(Duration::from_millis(80));
+    assert_eq!(r.line("EXISTS a").int(), 0);
+    assert!(matches!(r.line("GET a"), Value::NullBulk));
+    assert_eq!(r.line("DBSIZE").int(), 2, "the master has not said so yet");
+    assert!(matches!(m.line("GET a"), Value::NullBulk));
+    until("the deletion came", || r.line("DBSIZE").int() == 1);
+}
+
+#[test]
+fn a_client_that_follows_may_say_nothing_else() {
+    let master = server(&[]);
+    let mut client = master.connect();
+    assert_eq!(client.line("REPLCONF listening-port 1").text(), "OK");
+    client.send(&["PSYNC", "?", "-1"]).expect("sent");
+    std::thread::sleep(Duration::from_millis(300));
+    client.send(&["SET", "a", "b"]).expect("sent");
+    let mut other = master.connect();
+    until("the link is closed", || info(&mut other, "connected_slaves") == "0");
+    assert_eq!(master.connect().line("EXISTS a").int(), 0);
+    assert!(master.log().contains("Replica sent the command 'set'"));
+}
+
+#[test]
+fn redis_cli_takes_a_copy() {
+    let master = server(&[]);
+    let mut m = master.connect();
+    (0..20).for_each(|round| write(&mut m, round));
+    let file = master.dir().join("copy.rdb");
+    let status = std::process::Command::new("redis-cli")
+        .args(["-p", &master.port().to_string(), "--rdb"])
+        .arg(&file)
+        .output()
+        .expect("redis-cli runs");
+    assert!(status.status.success(), "{status:?}");
+    let bytes = std::fs::read(&file).expect("the copy");
+    assert!(bytes.starts_with(b"REDIS00"), "{:?}", &bytes[..9]);
+    let dir = file
+        .parent()
+        .expect("a directory")
+        .to_str()
+        .expect("plain path");
+    let copy = Server::with_options(&[
+        "--dbfilename",
+        "copy.rdb",
+        "--dir",
+        dir,
+        "--enable-debug-command",
+        "yes",
+    ]);
+    let mut c = copy.connect();
+    m.line("DEBUG SLEEP 0.1");
+    until("what expires is gone", || digest(&mut m) == digest(&mut c));
+}
+
+#[test]
+fn other_servers_follow_and_are_followed() {
+    for (name, binary) in peer::all() {
+        // Their replica, with links that are cut.
+        let ours = server(&[]);
+        let theirs = Peer::start(&binary, &[]);
+        let (mut o, mut t) = (ours.connect(), theirs.connect());
+        (0..40).for_each(|round| write(&mut o, round));
+        let proxy = Proxy::to(ours.addr());
+        follow(&mut t, proxy.port());
+        for round in 40..120 {
+            write(&mut o, round);
+            if round % 40 == 20 {
+                proxy.cut();
+            }
+        }
+        until(name, || info(&mut t, "master_link_status") == "up");
+        until_same(&mut o, &mut t);
+        assert_eq!(info(&mut o, "sync_full"), "1", "{name}");
+        // Their master.
+        let ours = server(&[]);
+        let theirs = Peer::start(&binary, &[]);
+        let (mut o, mut t) = (ours.connect(), theirs.connect());
+        (0..40).for_each(|round| write(&mut t, round));
+        let proxy = Proxy::to(theirs.addr());
+        follow(&mut o, proxy.port());
+        for round in 40..120 {
+            write(&mut t, round);
+            if round % 40 == 20 {
+                proxy.cut();
+            }
+        }
+        until(name, || info(&mut o, "master_link_status") == "up");
+        until_same(&mut t, &mut o);
+        println!("{name}: both directions");
+    }
+}
