@@ -87,7 +87,7 @@ fn permitted_in_script(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Erro
     let Err(denial) = acl::check(&call.client.user, call.command, &call.args) else {
         return Ok(());
     };
-    log_denial(run, call, denial, Context::Script, Shown::TheCall);
+    log_denial(run, call, denial, Context::Script, Shown::WhatRunsIt);
     let text = denial.text(&call.client.user, call.command);
     Err(Error::bytes(
         [b"ERR ACL failure in script: ", text.as_slice()].concat(),
