@@ -26,7 +26,7 @@ const LATER_CATEGORIES: &[(&str, &str)] = &[
     ("persistence", "persistence is not built yet"),
     ("shutdown", "failing saves need persistence"),
     ("cluster", "cluster mode is not built yet"),
-    ("sentinel", "Sentinel is not built yet"),
+    ("sentinel", "only a Sentinel has it: tests/sentinel.rs"),
 ];
 
 /// Single cases that say nothing about this server.

@@ -294,7 +294,7 @@ fn ids_are_dense() {
 
 #[test]
 fn names_are_found_in_any_case() {
-    let names = Names::default();
+    let names = Names::new(|_| true);
     assert_eq!(names.len(), commands().count());
     for command in commands() {
         let name = command.spec.name;
@@ -370,7 +370,7 @@ fn calls_reach_sub_commands() {
 
 #[test]
 fn commands_are_renamed_and_taken_away() {
-    let mut names = Names::default();
+    let mut names = Names::new(|_| true);
     let id = names.lookup(b"command").map(|c| c.id);
     let long = "b840fc02d524045429941cc15f59e41cb7be6c52";
     assert_eq!(names.rename(b"COMMAND", long.as_bytes()), Ok(()));
@@ -399,4 +399,12 @@ fn a_server_may_have_a_part_of_the_commands() {
     assert!(none.lookup(b"command").is_none());
     let some = Names::new(|c| c.spec.name == "command");
     assert!(some.lookup(b"command").is_some());
+    // A Sentinel's commands are nobody else's, and it has not all sub-commands of what it shares.
+    let (server, sentinel) = (Names::default(), super::super::sentinel::names());
+    assert!(server.lookup(b"sentinel").is_none() && sentinel.lookup(b"sentinel").is_some());
+    assert!(sentinel.lookup(b"get").is_none());
+    assert_eq!(sentinel.len(), 15);
+    assert!(server.by_full_name(b"client|no-touch").is_some());
+    assert!(sentinel.by_full_name(b"client|no-touch").is_none());
+    assert!(sentinel.by_full_name(b"client|setname").is_some());
 }

@@ -9,7 +9,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("S31-S33, S35, S36", "RESTORE", "comes with persistence"),
     ("S34, S38", "BGSAVE", "comes with persistence"),
     ("S37", "PSYNC", "comes with replication"),
-    ("S39, S67, S68", "SENTINEL", "Sentinel is not built yet"),
     ("S49, S66", "STARTTLS", "TLS is not built yet"),
     ("S53", "CLUSTER", "cluster mode is not built yet"),
 ];

@@ -26,7 +26,7 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
     ("ASKING", "cluster mode is not built yet"),
     ("READONLY", "cluster mode is not built yet"),
     ("READWRITE", "cluster mode is not built yet"),
-    ("SENTINEL", "Sentinel is not built yet"),
+    ("SENTINEL", "only a Sentinel has it: tests/sentinel.rs"),
     ("MODULE", "modules cannot be loaded"),
 ];
 
