@@ -122,7 +122,7 @@ fn rights_that_are_taken_away() {
         let line = format!("ACL SETUSER {name} on nopass resetchannels {rule} +@all");
         assert_eq!(shown(&target.say(&line)), "OK");
     }
-    let mut login = |name: &str, subscribe: &str| {
+    let login = |name: &str, subscribe: &str| {
         let mut client = target.server.connect();
         assert_eq!(shown(&client.call(&["AUTH", name, "x"])), "OK");
         (shown(&client.line(subscribe)), client)
