@@ -268,6 +268,7 @@ impl Runner<'_> {
             self.core.announce(&event);
         }
         self.ks.effects.events = events;
+        self.ks.effects.bytes = 0;
         let by = client.as_deref().map_or(0, |client| client.id);
         for key in std::mem::take(&mut self.ks.effects.lapsed) {
             self.core.key_changed(&key, 0);
@@ -370,7 +371,8 @@ impl Runner<'_> {
         let limit = self.core.config.maxmemory;
         let begin = self.core.clock.mono_us();
         let mut freed_any = false;
-        while alloc::used_memory() > limit {
+        // What others are to be told takes memory too, for a moment: it is no reason to evict more.
+        while alloc::used_memory() > limit.saturating_add(self.ks.effects.bytes as u64) {
             if !self.ks.evict_one(&mut self.core.pool) {
                 // What the reaper holds will be free soon.
                 if self.ks.reaper.pending() == 0 {

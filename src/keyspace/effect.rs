@@ -51,6 +51,8 @@ pub struct Effects {
     pub whole: Vec<usize>,
     /// Keys that were touched because they expired or were evicted: nobody's doing.
     pub lapsed: Vec<Vec<u8>>,
+    /// Bytes that these lists take, for as long as nobody was told.
+    pub bytes: usize,
     /// FLUSHALL or FLUSHDB ran.
     pub flushed: bool,
 }
@@ -58,6 +60,7 @@ pub struct Effects {
 impl Effects {
     pub fn notify(&mut self, class: Class, name: &'static str, db: usize, key: &[u8]) {
         if self.wanted.contains(class) {
+            self.count(key);
             self.events.push(Event {
                 class,
                 name,
@@ -69,13 +72,21 @@ impl Effects {
 
     pub fn touch(&mut self, db: usize, key: &[u8]) {
         if self.watching {
+            self.count(key);
             self.touched.push((db, key.to_vec()));
         }
+    }
+
+    fn count(&mut self, key: &[u8]) {
+        /// Place in the list, and what an allocation is rounded up by.
+        const PER_KEY: usize = 64;
+        self.bytes += key.len() + key.len() / 4 + PER_KEY;
     }
 
     /// The touched key is gone without a client's wish.
     pub fn lapse(&mut self, key: &[u8]) {
         if self.watching {
+            self.count(key);
             self.lapsed.push(key.to_vec());
         }
     }

@@ -113,3 +113,32 @@ fn subscribe_all(client: &mut Client, command: &[String]) {
         client.read().expect("a confirmation");
     }
 }
+
+/// Row S72: a subscriber whose user loses the right to its channel is disconnected; others stay.
+#[test]
+fn rights_that_are_taken_away() {
+    let mut target = Target::new(&[]);
+    for (name, rule) in [("one", "&news"), ("two", "allchannels")] {
+        let line = format!("ACL SETUSER {name} on nopass resetchannels {rule} +@all");
+        assert_eq!(shown(&target.say(&line)), "OK");
+    }
+    let login = |name: &str, subscribe: &str| {
+        let mut client = target.server.connect();
+        assert_eq!(shown(&client.call(&["AUTH", name, "x"])), "OK");
+        (shown(&client.line(subscribe)), client)
+    };
+    let (denied, _) = login("one", "SUBSCRIBE sport");
+    assert!(denied.starts_with("-NOPERM"), "{denied}");
+    // A pattern must be allowed as it stands: that its channels would be is not enough.
+    let (denied, _) = login("one", "PSUBSCRIBE new[s]");
+    assert!(denied.starts_with("-NOPERM"), "{denied}");
+    let (reply, mut loser) = login("one", "SUBSCRIBE news");
+    assert_eq!(reply, "[subscribe news 1]");
+    let (_, mut keeper) = login("two", "PSUBSCRIBE *");
+    target.say("ACL SETUSER one resetchannels");
+    assert!(loser.is_closed());
+    target.say("ACL SETUSER two allchannels");
+    assert_eq!(target.say("PUBLISH news x").int(), 1);
+    let message = keeper.read().expect("a message");
+    assert_eq!(shown(&message), "[pmessage * news x]");
+}
