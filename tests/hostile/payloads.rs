@@ -10,7 +10,7 @@ use crate::support::{TempDir, Value, binary, free_port};
 
 const RECORDED: &str = include_str!("../assets/corrupt-payloads.hex");
 /// Mutations over the network; many more run in process (`rdb::value`, `fuzz/`).
-const RUNS: u64 = 3000;
+const RUNS: u64 = 800;
 
 fn bytes_of(hex: &str) -> Vec<u8> {
     let digits: Vec<char> = hex.chars().filter(|c| !c.is_whitespace()).collect();
