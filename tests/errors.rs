@@ -14,17 +14,13 @@ use support::{Client, Server, Value, reference, words};
 /// Whole categories whose feature does not exist yet.
 const LATER_CATEGORIES: &[(&str, &str)] = &[
     ("script", "scripts are not built yet"),
-    ("dump", "DUMP and RESTORE come with persistence"),
-    ("migrate", "MIGRATE comes with persistence"),
+    ("migrate", "needs another server: tests/rdb.rs"),
     ("readonly-replica", "replication is not built yet"),
     ("failover", "replication is not built yet"),
     ("noreplicas", "replication is not built yet"),
     ("masterdown", "replication is not built yet"),
-    ("misconf", "persistence is not built yet"),
     ("busy", "scripts are not built yet"),
-    ("loading", "persistence is not built yet"),
-    ("persistence", "persistence is not built yet"),
-    ("shutdown", "failing saves need persistence"),
+    ("loading", "needs a server that loads: tests/rdb.rs"),
     ("cluster", "cluster mode is not built yet"),
     ("sentinel", "only a Sentinel has it: tests/sentinel.rs"),
 ];
@@ -39,6 +35,14 @@ const NOT_APPLICABLE: &[(&str, &str)] = &[
     (
         "client-002",
         "the second step of client-001, which checks both",
+    ),
+    (
+        "persistence-005",
+        "nothing is forked: a rewrite of the log does not wait for a save",
+    ),
+    (
+        "persistence-006",
+        "nothing is forked: a rewrite of the log does not wait for a save",
     ),
     ("maxclients-002", "cluster mode is not built yet"),
     ("noperm-017", "the reply is the number of a connection"),
@@ -211,9 +215,47 @@ fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> 
             set(client, "maxclients", "2");
             return Some(vec![other]);
         }
+        "dbfilename is a directory"
+        | "save point configured, dbfilename is a directory"
+        | "same" => {
+            set(client, "save", "900 1");
+            fail_saves(server);
+        }
+        "last BGSAVE failed, save point configured, stop-writes-on-bgsave-error yes" => {
+            client.call(&["SET", "k", "v"]);
+            set(client, "save", "900 1");
+            fail_saves(server);
+            client.call(&["BGSAVE"]);
+            let failed = "rdb_last_bgsave_status:err";
+            while !client
+                .call(&["INFO", "persistence"])
+                .text()
+                .contains(failed)
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        "BGSAVE child running" => {
+            client.call(&["SET", "k", "v"]);
+            set(client, "rdb-key-save-delay", "10000000");
+            client.call(&["BGSAVE"]);
+        }
         _ => return None,
     }
     Some(Vec::new())
+}
+
+/// Puts a directory where the file of saves should be.
+fn fail_saves(server: &Server) {
+    std::fs::create_dir(server.dir().join("dump.rdb")).expect("make a directory");
+}
+
+/// The value "abc" as redis-server 7.0.15 dumps it, with some bytes changed, for a request line.
+fn payload(change: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut bytes = b"\0\x03abc\x0a\0\xd9\xac0=Ar\xa2\xe2".to_vec();
+    change(&mut bytes);
+    let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    format!("\"{escaped}\"")
 }
 
 /// Replaces what the file puts in angle brackets.
@@ -226,6 +268,22 @@ fn fill_in(request: &str, client: &mut Client, others: &mut Others) -> String {
     if text.contains("<its id>") {
         let id = others[0].call(&["CLIENT", "ID"]).int().to_string();
         text = text.replace("<its id>", &id);
+    }
+    let version = payload(|bytes| bytes[5..7].copy_from_slice(&32767u16.to_le_bytes()));
+    for (name, with) in [
+        ("<valid DUMP payload>", payload(|_| {})),
+        ("<DUMP payload with footer version 32767>", version),
+        (
+            "<DUMP payload with wrong CRC>",
+            payload(|bytes| bytes[9] ^= 1),
+        ),
+        (
+            "<DUMP payload with unknown type byte>",
+            payload(|bytes| bytes[0] = 99),
+        ),
+        ("<closed port>", support::free_port().to_string()),
+    ] {
+        text = text.replace(name, &with);
     }
     text.replace("<10 bytes>", "0123456789")
 }
@@ -283,8 +341,8 @@ fn run(case: &Case, server: &Server) -> Outcome {
             None => return Outcome::UnknownState,
         }
     }
-    // This case goes on where the two before it in the file ended.
-    if case.id == "oom-012" {
+    // These cases go on where the two before them in the file ended.
+    if ["oom-012", "misconf-009"].contains(&case.id.as_str()) {
         client.line("MULTI");
         client.line("SET a 1");
     }

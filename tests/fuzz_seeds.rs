@@ -14,6 +14,8 @@ mod bytes;
 mod calls;
 #[path = "../fuzz/src/commands.rs"]
 mod commands;
+#[path = "../fuzz/src/rdb.rs"]
+mod rdb;
 #[path = "../fuzz/src/reply.rs"]
 mod reply;
 #[path = "../fuzz/src/resp.rs"]
@@ -186,4 +188,56 @@ fn requests_however_they_are_cut() {
         );
         seed = seed.wrapping_add(1);
     }
+}
+
+/// Changes some bytes, or cuts, or repeats a piece.
+fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len());
+        match random.below(8) {
+            0 | 1 => bytes[at] ^= 1 << random.below(8),
+            2 | 3 => bytes[at] = random.next() as u8,
+            4 => bytes[at] = [0, 1, 0x7f, 0x80, 0x81, 0xc3, 0xfe, 0xff][random.below(8)],
+            5 => bytes[at] = bytes[at].wrapping_add(1),
+            6 => bytes.truncate(at.max(1)),
+            _ => {
+                let len = random.below(20).min(bytes.len() - at);
+                let piece = bytes[at..at + len].to_vec();
+                let to = random.below(bytes.len());
+                bytes.splice(to..to, piece);
+            }
+        }
+    }
+}
+
+/// Runs a target on mutations of seeds until the time is over.
+fn mutations(seeds: &[Vec<u8>], run: impl Fn(&[u8]) + std::panic::RefUnwindSafe) {
+    let first = first_seed();
+    println!("seeds from {first}");
+    let begin = Instant::now();
+    let (mut seed, mut runs) = (first, 0);
+    while begin.elapsed() < duration() {
+        let mut random = Random(seed);
+        let mut data = seeds[random.below(seeds.len())].clone();
+        mutate(&mut random, &mut data);
+        let result = catch_unwind(|| run(&data));
+        assert!(result.is_ok(), "FERRITE_FUZZ_SEED={seed}: {data:02x?}");
+        seed = seed.wrapping_add(1);
+        runs += 1;
+    }
+    println!("{runs} runs");
+}
+
+#[test]
+fn payloads_with_a_right_checksum() {
+    let bodies = rdb::bodies();
+    bodies.iter().for_each(|body| rdb::run_payload(body));
+    mutations(&bodies, rdb::run_payload);
+}
+
+#[test]
+fn files_with_a_right_checksum() {
+    let file = rdb::file();
+    rdb::run_file(&file);
+    mutations(&[file], rdb::run_file);
 }

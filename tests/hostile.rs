@@ -9,6 +9,8 @@ mod arithmetic;
 mod harness;
 #[path = "hostile/later.rs"]
 mod later;
+#[path = "hostile/payloads.rs"]
+mod payloads;
 #[path = "hostile/protocol.rs"]
 mod protocol;
 #[path = "hostile/pubsub.rs"]

@@ -44,6 +44,8 @@ impl Default for Session {
         config.adjust(|settings| {
             settings.enable_debug_command = AllowFrom::Yes;
             settings.proto_max_bulk_len = 1 << 20;
+            // Saves are tried and fail: no file is left behind.
+            settings.dbfilename = "/nonexistent/dump.rdb".into();
         });
         let conn = Conn::new(
             1,

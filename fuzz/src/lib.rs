@@ -4,5 +4,6 @@
 pub mod bytes;
 pub mod calls;
 pub mod commands;
+pub mod rdb;
 pub mod reply;
 pub mod resp;

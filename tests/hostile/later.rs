@@ -6,8 +6,7 @@ use crate::harness::Target;
 /// Rows, a command that will exist with the feature, and the reason.
 const LATER: &[(&str, &str, &str)] = &[
     ("S1-S18", "EVAL", "scripts are not built yet"),
-    ("S31-S33, S35, S36", "RESTORE", "comes with persistence"),
-    ("S34, S38", "BGSAVE", "comes with persistence"),
+    ("S38", "BGREWRITEAOF", "comes with the append only file"),
     ("S37", "PSYNC", "comes with replication"),
     ("S49, S66", "STARTTLS", "TLS is not built yet"),
     ("S53", "CLUSTER", "cluster mode is not built yet"),
