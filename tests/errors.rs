@@ -7,7 +7,7 @@ mod support;
 
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::later::is_later;
 use support::{Client, Server, Value, reference, words};
 
@@ -209,6 +209,10 @@ fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> 
         "tracking OPTIN" => track(client, &["OPTIN"]),
         "tracking OPTOUT" => track(client, &["OPTOUT"]),
         "tracking BCAST PREFIX ab" => track(client, &["BCAST", "PREFIX", "ab"]),
+        _ if disturbance(state).is_some() => {
+            client.call(&["XGROUP", "CREATE", "xs", "g", "$", "MKSTREAM"]);
+            return Some(vec![server.connect()]);
+        }
         "second client idle" | "own id" => return Some(vec![server.connect()]),
         "maxclients 2, two connected" => {
             let other = server.connect();
@@ -256,6 +260,28 @@ fn payload(change: impl FnOnce(&mut Vec<u8>)) -> String {
     change(&mut bytes);
     let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
     format!("\"{escaped}\"")
+}
+
+/// What another client does while the request of a case waits.
+fn disturbance(state: &str) -> Option<&'static str> {
+    Some(match state {
+        "client blocked in XREADGROUP, key deleted" => "DEL xs",
+        "client blocked in XREADGROUP, group destroyed" => "XGROUP DESTROY xs g",
+        "client blocked in XREADGROUP, key overwritten by SET" => "SET xs v",
+        _ => return None,
+    })
+}
+
+fn wait_until_blocked(other: &mut Client) {
+    let deadline = Instant::now() + Duration::from_secs(3);
+    while !other
+        .call(&["INFO", "clients"])
+        .text()
+        .contains("blocked_clients:1")
+    {
+        assert!(Instant::now() < deadline, "the request does not wait");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Replaces what the file puts in angle brackets.
@@ -357,6 +383,10 @@ fn run(case: &Case, server: &Server) -> Outcome {
         });
         // The server may close before it has read everything: what counts is what it says.
         let _ = client.send_raw(&bytes);
+    }
+    if let Some(line) = case.state.as_deref().and_then(disturbance) {
+        wait_until_blocked(&mut others[0]);
+        others[0].line(line);
     }
     let seen = observe(&mut client, &case.replies[0]);
     let fits = |wanted: &String| *wanted == seen || wanted.trim_end_matches("\r\n") == seen;

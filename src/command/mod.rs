@@ -48,5 +48,6 @@ mod effects_tests;
 mod examples;
 #[cfg(test)]
 mod keys_tests;
-#[cfg(test)]
+// For fuzz targets as well.
+#[doc(hidden)]
 pub mod testing;

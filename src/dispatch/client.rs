@@ -160,6 +160,11 @@ impl Client {
         }
     }
 
+    /// It repeats what its master has done, or this server before it was started again: such a client has no number.
+    pub fn repeats(&self) -> bool {
+        self.id == 0 || self.is(ClientFlags::MASTER)
+    }
+
     pub fn is(&self, flag: ClientFlags) -> bool {
         self.flags.contains(flag)
     }

@@ -35,7 +35,6 @@ impl Output {
         self.chunks.len()
     }
 
-    #[cfg(test)]
     pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         self.chunks.iter()
     }

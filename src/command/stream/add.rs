@@ -6,7 +6,6 @@ use super::{BAD_ID, EVENTS, references, strict_id};
 use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
-use crate::dispatch::client::ClientFlags;
 use crate::keyspace::effect::Class;
 use crate::value::stream::{
     Counters, NODE_BYTES_MAX, References, Stream, StreamId, StreamMut, Threshold, Trim, number,
@@ -230,7 +229,7 @@ fn rules(ctx: &Ctx<'_>) -> Rules {
     };
     Rules {
         limit,
-        obey: ctx.client.is(ClientFlags::MASTER),
+        obey: ctx.client.repeats(),
     }
 }
 

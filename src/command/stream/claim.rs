@@ -10,7 +10,6 @@ use super::{
 use crate::base::num;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
-use crate::dispatch::client::ClientFlags;
 use crate::value::stream::{Group, Pending, Stream, StreamId, StreamMut};
 
 /// Pending entries that XAUTOCLAIM looks at for each that it may claim.
@@ -265,7 +264,7 @@ fn read_options(ctx: &Ctx<'_>, claim: &mut Claim<'_>, at: usize) -> Result<(), E
         }
     }
     // A time that makes no sense is now. The source of a follower's log may be ahead.
-    let latest = if ctx.client.is(ClientFlags::MASTER) {
+    let latest = if ctx.client.repeats() {
         i64::MAX
     } else {
         now_ms

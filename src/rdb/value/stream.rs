@@ -181,6 +181,10 @@ pub fn read<S: Source>(
         if let Some(times) = &mut activity {
             set_activity(&mut group, times);
         }
+        if layout == 1 {
+            // Groups were not counted yet: what can be told from where they are.
+            group.entries_read = stream.extent().entries_until(group.last_id);
+        }
         if !stream.add_group(&name, group) {
             return Err(source.bad("a group stands twice in a stream"));
         }
