@@ -28,36 +28,40 @@ impl Server {
     /// commands is a key; where it is not, a look is lost and nothing else.
     pub fn prefetch<'a>(&self, db: usize, commands: impl Iterator<Item = Args<'a>>) {
         let table = &self.ks.dbs[db].table;
-        let mut keys: SmallVec<[(u64, Args<'a>); PREFETCH]> = SmallVec::new();
-        let mut last: &[u8] = &[];
-        let mut hash = 0;
+        let is_large = table.len() >= MIN_KEYS;
+        let mut keys: SmallVec<[Next<'a>; PREFETCH]> = SmallVec::new();
+        // Many commands in a row often are the same, or have one key.
+        let (mut name, mut inside): (&[u8], bool) = (&[], false);
         for args in commands.filter(|args| args.len() >= 2) {
-            let key = args.get(1);
-            // Many commands in a row often have one key.
-            if keys.is_empty() || key != last {
-                (last, hash) = (key, self.ks.seed.hash_bytes(key));
+            if args.get(0) != name {
+                (name, inside) = (args.get(0), self.looks_inside(args.get(0)));
             }
-            keys.push((hash, args));
+            if !is_large && !inside {
+                continue;
+            }
+            let key = args.get(1);
+            let hash = match keys.last() {
+                Some(last) if last.args.get(1) == key => last.hash,
+                _ => self.ks.seed.hash_bytes(key),
+            };
+            keys.push(Next { hash, args, inside });
         }
         if keys.len() < 2 {
             return;
         }
-        if table.len() >= MIN_KEYS {
-            keys.iter().for_each(|(hash, _)| table.prefetch(*hash));
-            keys.iter().for_each(|(hash, _)| table.prefetch_item(*hash));
+        if is_large {
+            keys.iter().for_each(|next| table.prefetch(next.hash));
+            keys.iter().for_each(|next| table.prefetch_item(next.hash));
         }
         let mut inner: SmallVec<[Ahead<'_>; PREFETCH]> = SmallVec::new();
         let mut last: Option<(u64, Option<ObjRef<'_>>)> = None;
-        for (hash, args) in keys.iter().filter(|(_, args)| args.len() >= 3) {
+        for Next { hash, args, .. } in keys.iter().filter(|next| next.inside) {
             let obj = match last {
                 Some((same, obj)) if same == *hash => obj,
-                _ if self.looks_inside(args) => {
-                    match table.get(*hash, args.get(1)).map(Entry::payload) {
-                        Some(Payload::Obj(obj)) => Some(obj),
-                        _ => None,
-                    }
-                }
-                _ => None,
+                _ => match table.get(*hash, args.get(1)).map(Entry::payload) {
+                    Some(Payload::Obj(obj)) => Some(obj),
+                    _ => None,
+                },
             };
             last = Some((*hash, obj));
             let arg = |at: usize| (at < args.len()).then(|| args.get(at));
@@ -68,8 +72,17 @@ impl Server {
     }
 
     /// The command looks for an element of a collection.
-    fn looks_inside(&self, args: &Args<'_>) -> bool {
-        let command = self.core.commands.lookup(args.get(0));
+    fn looks_inside(&self, name: &[u8]) -> bool {
+        let command = self.core.commands.lookup(name);
         command.is_some_and(|c| matches!(c.spec.group, Group::Hash | Group::Set | Group::SortedSet))
     }
+}
+
+/// A command that runs soon.
+struct Next<'a> {
+    /// Of its key.
+    hash: u64,
+    args: Args<'a>,
+    /// It looks for an element of a collection.
+    inside: bool,
 }

@@ -658,16 +658,12 @@ fn change<C: Collection, R>(
     if payload.value_type() != C::TYPE {
         return Err(Error::WRONG_TYPE);
     }
-    let mut value = if let Payload::Packed(blob) = payload {
-        let mut buf = std::mem::take(scratch);
-        buf.clear();
-        C::from_blob(blob, buf)
-    } else {
-        entry
-            .take_obj()
-            .and_then(C::from_obj)
-            .ok_or(Error::WRONG_TYPE)?
+    let Payload::Packed(blob) = payload else {
+        return change_large(entry, f);
     };
+    let mut buf = std::mem::take(scratch);
+    buf.clear();
+    let mut value = C::from_blob(blob, buf);
     let result = f(&mut value);
     let empty = value.is_empty();
     match value.store() {
@@ -680,6 +676,27 @@ fn change<C: Collection, R>(
             *scratch = bytes;
         }
         Stored::Large(obj) => entry.set_payload(New::Obj(obj)),
+    }
+    Ok((result, empty))
+}
+
+/// The same for a large collection, which moves by its pointer.
+#[inline]
+fn change_large<C: Collection, R>(
+    entry: &mut Entry,
+    f: impl FnOnce(&mut C) -> R,
+) -> Result<(R, bool), Error> {
+    let obj = entry.take_obj().and_then(C::from_obj);
+    let mut value = obj.ok_or(Error::WRONG_TYPE)?;
+    let result = f(&mut value);
+    let empty = value.is_empty();
+    match value.store() {
+        Stored::Large(obj) => entry.put_obj(obj),
+        Stored::Small(tag, count, bytes) => entry.set_payload(New::Packed(Blob {
+            tag,
+            count,
+            bytes: &bytes,
+        })),
     }
     Ok((result, empty))
 }

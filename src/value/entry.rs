@@ -475,6 +475,7 @@ impl Entry {
 
     /// Moves a large collection out, to be changed and put back with [`Entry::set_payload`].
     /// A shared entry is copied first, and the collection shared with it.
+    #[inline]
     pub fn take_obj(&mut self) -> Option<Obj> {
         if self.kind() < K_OBJ {
             return None;
@@ -487,6 +488,21 @@ impl Entry {
         unsafe {
             self.0.as_ptr().add(2).write(head);
             Some(Obj::from_raw(tag, raw))
+        }
+    }
+
+    /// Puts back what [`Entry::take_obj`] took.
+    #[inline]
+    pub fn put_obj(&mut self, obj: Obj) {
+        if self.kind() != K_TAKEN || !self.is_unique() {
+            return self.set_payload(New::Obj(obj));
+        }
+        let at = self.payload_at();
+        let head = (self.head() & !KIND) | (K_OBJ + obj.tag());
+        // SAFETY: unique; the place of the pointer that was taken is free, and its count moves in.
+        unsafe {
+            self.0.as_ptr().add(2).write(head);
+            Pen(self.0.as_ptr().add(at)).put(&(obj.into_raw() as usize).to_ne_bytes());
         }
     }
 

@@ -310,6 +310,7 @@ impl Collection for Hash {
         }
     }
 
+    #[inline]
     fn from_obj(obj: Obj) -> Option<Self> {
         match obj {
             Obj::Hash(table) => Some(Hash::Table(table)),

@@ -452,6 +452,7 @@ impl Collection for List {
         List::Small(Packed::from_vec(scratch, blob.count))
     }
 
+    #[inline]
     fn from_obj(obj: Obj) -> Option<Self> {
         match obj {
             Obj::List(list) => Some(List::Large(list)),
@@ -459,21 +460,24 @@ impl Collection for List {
         }
     }
 
+    #[inline]
     fn store(self) -> Stored {
-        let small = |blob: Blob| {
-            let (bytes, count) = blob.into_parts();
-            Stored::Small(tag::LIST, count, bytes)
-        };
         match self {
-            List::Small(mut blob) if blob.byte_len() > INLINE_BYTES => {
-                blob.shrink();
-                Stored::Large(Obj::List(Arc::new(ListTree::single(blob))))
+            List::Large(list) if list.quick || list.tail.byte_len() > INLINE_BYTES / 2 => {
+                Stored::Large(Obj::List(list))
             }
+            List::Large(list) => small(Arc::unwrap_or_clone(list).tail),
             List::Small(blob) => small(blob),
-            List::Large(list) if !list.quick && list.tail.byte_len() <= INLINE_BYTES / 2 => {
-                small(Arc::unwrap_or_clone(list).tail)
-            }
-            List::Large(list) => Stored::Large(Obj::List(list)),
         }
     }
+}
+
+/// A packed list, in the entry as long as it is short.
+fn small(mut blob: Blob) -> Stored {
+    if blob.byte_len() > INLINE_BYTES {
+        blob.shrink();
+        return Stored::Large(Obj::List(Arc::new(ListTree::single(blob))));
+    }
+    let (bytes, count) = blob.into_parts();
+    Stored::Small(tag::LIST, count, bytes)
 }

@@ -297,6 +297,7 @@ impl Collection for Set {
         }
     }
 
+    #[inline]
     fn from_obj(obj: Obj) -> Option<Self> {
         match obj {
             Obj::Set(table) => Some(Set::Table(table)),

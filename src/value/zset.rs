@@ -286,6 +286,7 @@ impl Collection for Zset {
         Zset::Packed(Packed::from_vec(scratch, blob.count))
     }
 
+    #[inline]
     fn from_obj(obj: Obj) -> Option<Self> {
         match obj {
             Obj::Zset(tree) => Some(Zset::Tree(tree)),

@@ -64,6 +64,18 @@ impl Kind {
         }
     }
 
+    /// A number to be set in a signed field. Redis takes the distance to the greatest number in 64
+    /// bits; where that overflows, the number counts as too large instead of too small.
+    fn as_redis_sees(self, value: i64) -> i128 {
+        let exact = i128::from(value);
+        let overflows = self.greatest() - exact > i128::from(i64::MAX);
+        if self.width < 64 && overflows {
+            exact + (1 << 64)
+        } else {
+            exact
+        }
+    }
+
     /// The integer as it fits the type; `None` if it does not and that is a failure.
     fn fit(self, exact: i128, overflow: Overflow) -> Option<i64> {
         let inside = exact.clamp(self.least(), self.greatest());
@@ -113,7 +125,7 @@ impl Operation {
         let exact = match self.action {
             Action::Get => return (Some(old), false),
             // A negative number for an unsigned field counts as the large number of the same 64 bits.
-            Action::Set(value) if self.kind.signed => i128::from(value),
+            Action::Set(value) if self.kind.signed => self.kind.as_redis_sees(value),
             Action::Set(value) => i128::from(value as u64),
             Action::Increase(by) => i128::from(old) + i128::from(by),
         };

@@ -114,6 +114,19 @@ fn fields_overflow_as_they_are_told() {
             "BITFIELD k OVERFLOW SAT INCRBY i8 0 1000 INCRBY i8 0 -1000",
             "*2 :127 :-128",
         ),
+        // The smallest numbers count as too large: so does Redis.
+        (
+            "BITFIELD small OVERFLOW SAT SET i5 8 -9223372036854775792 SET i5 8 -9223372036854775793 SET i5 8 0",
+            "*3 :0 :-16 :15",
+        ),
+        (
+            "BITFIELD small SET i5 8 -9223372036854775793 OVERFLOW FAIL SET i5 8 -9223372036854775808 GET i5 8",
+            "*3 :0 $-1 :15",
+        ),
+        (
+            "BITFIELD small OVERFLOW SAT SET i63 64 -9223372036854775808 SET i64 128 -9223372036854775808 GET i63 64 GET i64 128",
+            "*4 :0 :0 :4611686018427387903 :-9223372036854775808",
+        ),
         (
             "BITFIELD k OVERFLOW FAIL INCRBY i8 0 -1 SET u4 0 16",
             "*2 $-1 $-1",

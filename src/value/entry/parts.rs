@@ -49,6 +49,7 @@ pub enum ObjRef<'a> {
 
 impl Obj {
     /// Position of the variant: the entry keeps it in its kind.
+    #[inline]
     pub(super) fn tag(&self) -> u8 {
         match self {
             Obj::List(_) => 0,
@@ -59,6 +60,7 @@ impl Obj {
         }
     }
 
+    #[inline]
     pub(super) fn into_raw(self) -> *const () {
         match self {
             Obj::List(arc) => Arc::into_raw(arc).cast(),
@@ -70,6 +72,7 @@ impl Obj {
     }
 
     /// SAFETY: `raw` came from `into_raw` of an Obj with this tag, whose count moves back.
+    #[inline]
     pub(super) unsafe fn from_raw(tag: u8, raw: *const ()) -> Obj {
         unsafe {
             match tag {
@@ -84,6 +87,7 @@ impl Obj {
     }
 
     /// SAFETY: as from_raw, for the duration of `'a`.
+    #[inline]
     pub(super) unsafe fn ref_raw<'a>(tag: u8, raw: *const ()) -> ObjRef<'a> {
         unsafe {
             match tag {

@@ -51,6 +51,7 @@ pub(super) struct Pen(pub(super) *mut u8);
 
 impl Pen {
     /// SAFETY: room for `bytes` behind the pen.
+    #[inline]
     pub(super) unsafe fn put(&mut self, bytes: &[u8]) {
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0, bytes.len());
