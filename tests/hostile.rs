@@ -13,6 +13,8 @@ mod later;
 mod protocol;
 #[path = "hostile/pubsub.rs"]
 mod pubsub;
+#[path = "hostile/scripts.rs"]
+mod scripts;
 #[path = "hostile/secrets.rs"]
 mod secrets;
 #[path = "hostile/streams.rs"]

@@ -5,7 +5,6 @@ use crate::harness::Target;
 
 /// Rows, a command that will exist with the feature, and the reason.
 const LATER: &[(&str, &str, &str)] = &[
-    ("S1-S18", "EVAL", "scripts are not built yet"),
     ("S31-S33, S35, S36", "RESTORE", "comes with persistence"),
     ("S34, S38", "BGSAVE", "comes with persistence"),
     ("S37", "PSYNC", "comes with replication"),
