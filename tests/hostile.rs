@@ -15,6 +15,8 @@ mod payloads;
 mod protocol;
 #[path = "hostile/pubsub.rs"]
 mod pubsub;
+#[path = "hostile/scripts.rs"]
+mod scripts;
 #[path = "hostile/secrets.rs"]
 mod secrets;
 #[path = "hostile/streams.rs"]

@@ -450,6 +450,17 @@ pub const CALLS: &[&str] = &[
     "XTRIM stream MAXLEN 0 DELREF",
     "COPY stream new",
     "RENAME stream new",
+    // Scripts.
+    "EVAL \"return redis.call('incr', KEYS[1])\" 1 int",
+    "EVAL_RO \"return redis.call('get', KEYS[1])\" 1 int",
+    "EVALSHA a0c6c5d7e1d6b7c9f0aab1c2d3e4f5a6b7c8d9e0 1 int",
+    "EVALSHA_RO a0c6c5d7e1d6b7c9f0aab1c2d3e4f5a6b7c8d9e0 1 int",
+    "FCALL nosuch 1 int",
+    "FCALL_RO nosuch 1 int",
+    "FUNCTION DELETE nosuch",
+    "FUNCTION FLUSH",
+    "FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f', function() end)\"",
+    "FUNCTION RESTORE \"\\n\\x00\\xd8\\xfc\\xf6\\x99\\xb0\\xc4\\xbe\\xb5\"",
     // Channels.
     "SPUBLISH channel text",
     "SSUBSCRIBE channel",

@@ -194,30 +194,35 @@ impl Actor {
     }
 
     /// Handles all messages in order, a few at a time, so that the memory of the next ones comes
-    /// while it is still their turn.
+    /// while it is still their turn. They lie where a command that runs for long finds them.
     /// Returns the vector, empty, for the next messages.
-    fn handle_all(&mut self, mut inbox: Vec<Message>) -> Vec<Message> {
-        let mut messages = inbox.drain(..);
-        while !messages.as_slice().is_empty() {
-            let few = messages.as_slice().len().min(PREFETCH);
+    fn handle_all(&mut self, inbox: Vec<Message>) -> Vec<Message> {
+        self.server.core.inbox = inbox.into();
+        while !self.server.core.inbox.is_empty() {
+            let inbox = std::mem::take(&mut self.server.core.inbox);
+            let few = inbox.len().min(PREFETCH);
             if few > 1 {
                 // Most clients stay in the first database; a wrong guess costs only time.
-                let batches = messages.as_slice()[..few].iter().filter_map(Message::batch);
+                let batches = inbox.iter().take(few).filter_map(Message::batch);
                 self.server
                     .prefetch(0, batches.filter(|b| !b.is_empty()).map(|b| b.args(0)));
             }
-            for message in messages.by_ref().take(few) {
+            self.server.core.inbox = inbox;
+            for _ in 0..few {
+                let Some(message) = self.server.core.inbox.pop_front() else {
+                    break;
+                };
                 self.handle(message);
             }
         }
-        drop(messages);
+        let spent = std::mem::take(&mut self.server.core.inbox);
         // What had to wait for the end of a command that ran for long.
         while !self.server.core.put_off.is_empty() {
             for message in std::mem::take(&mut self.server.core.put_off) {
                 self.handle(message);
             }
         }
-        inbox
+        spent.into()
     }
 
     fn handle(&mut self, message: Message) {

@@ -77,7 +77,8 @@ pub fn breathe(ks: &mut Keyspace, core: &mut Core) {
     if !can_breathe() {
         return;
     }
-    let messages = WAY_OUT.with(|way_out| way_out.suspend(()));
+    let mut messages = Vec::from(std::mem::take(&mut core.inbox));
+    messages.extend(WAY_OUT.with(|way_out| way_out.suspend(())));
     let outer_us = core.now_us;
     core.now_us = core.clock.mono_us();
     for message in messages {
@@ -138,7 +139,8 @@ fn answer_batch(ks: &mut Keyspace, core: &mut Core, client: &mut Client, mut wai
         let begin = out.mark();
         match run.resolve(client, &args) {
             Ok(command) if client.multi.is_some() && !runs_in_multi(command) => {
-                client.queue(command, &args);
+                let flags = run.core.scripts.flags_of_call(command, &args);
+                client.queue(command, flags, &args);
                 out.simple("QUEUED");
             }
             Ok(command) => {

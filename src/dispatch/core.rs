@@ -84,6 +84,8 @@ pub struct Core {
     pub mailbox: Option<Sender<Message>>,
     /// Masters and replicas.
     pub repl: Replication,
+    /// Messages that came and were not looked at yet.
+    pub inbox: VecDeque<Message>,
     /// Messages that wait for the end of a command that runs for long, in order.
     pub put_off: Vec<Message>,
     /// Scripts, libraries, and what runs of them.
@@ -171,6 +173,7 @@ impl Core {
             depth: 0,
             mailbox: None,
             repl: Replication::default(),
+            inbox: VecDeque::new(),
             put_off: Vec::new(),
             scripts: Scripts::default(),
             monitors: Vec::new(),

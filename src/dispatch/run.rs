@@ -64,7 +64,8 @@ impl Runner<'_> {
         let command = resolved.as_ref().ok().copied();
         match resolved {
             Ok(command) if client.multi.is_some() && !runs_in_multi(command) => {
-                client.queue(command, &args);
+                let flags = self.core.scripts.flags_of_call(command, &args);
+                client.queue(command, flags, &args);
                 out.simple("QUEUED");
             }
             Ok(command) => {

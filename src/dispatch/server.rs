@@ -143,7 +143,7 @@ impl Server {
         if command.full_name == "client|unpause" {
             return false;
         }
-        let mut flags = command.flags;
+        let mut flags = self.core.scripts.flags_of_call(command, args);
         if let Some(multi) = &client.multi
             && command.full_name == "exec"
         {

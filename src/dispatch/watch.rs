@@ -114,11 +114,11 @@ impl Watched {
 
 impl Client {
     /// Puts a command into the transaction.
-    pub fn queue(&mut self, command: &'static Command, args: &Args<'_>) {
+    pub fn queue(&mut self, command: &'static Command, flags: Flags, args: &Args<'_>) {
         let multi = self.multi.get_or_insert_default();
         multi.batch.append(args);
         multi.commands.push(command);
-        multi.flags |= command.flags;
+        multi.flags |= flags;
     }
 }
 

@@ -27,6 +27,10 @@ pub fn host(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
         lua.create_function(|lua, f| trampoline::plain(lua, f))?,
     )?;
     host.raw_set(
+        "bind_pattern",
+        lua.create_function(|lua, f| trampoline::pattern(lua, f))?,
+    )?;
+    host.raw_set(
         "bind_host",
         lua.create_function(|lua, f| trampoline::counted(lua, f))?,
     )?;
@@ -165,7 +169,9 @@ fn call(lua: &Lua, shared: &Shared, values: MultiValue) -> Result<(Value, bool),
     }
     let wire = std::mem::take(&mut exchange.reply);
     drop(exchange);
-    let outcome = convert::from_reply(lua, &wire);
+    let outcome = room_for(lua, shared, wire.len())
+        .map_err(|_| Raise::from("ERR not enough memory for the reply of the command"))
+        .and_then(|()| convert::from_reply(lua, &wire));
     if wire.capacity() <= 64 * 1024 {
         shared.borrow_mut().reply = wire;
     }

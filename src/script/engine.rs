@@ -20,7 +20,7 @@ use super::{api, libs};
 /// Instructions between two looks at the clock.
 const HOOK_INSTRUCTIONS: u32 = 100_000;
 /// Bytes of a script's stack; only what is used takes memory. Lua nests at most 200 calls from C.
-const STACK: usize = 8 << 20;
+const STACK: usize = 64 << 20;
 
 type Fiber = Coroutine<(), Step, ()>;
 

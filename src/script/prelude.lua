@@ -106,9 +106,11 @@ function shims.unpack(...)
   local first, last = tonumber(from or 1), tonumber(to or type(t) == "table" and #t or 0)
   if type(t) ~= "table" or not first or not last then return misuse(unpack, "unpack", ...) end
   if first > last then return true end
-  if last - first >= 7990 or first < -2147483648 or last > 2147483646 then
+  if last - first >= (from == nil and to == nil and 7999 or 7997) or first < -2147483648 or last > 2147483646 then
     return false, "too many results to unpack"
   end
+  -- Every value counts towards the room that there is, the arguments too.
+  if from == nil and to == nil then return true, unpack(t) end
   return true, unpack(t, first, last)
 end
 
@@ -185,6 +187,7 @@ for name, f in next, shims do base[name] = bind(f) end
 local strings = {}
 for name, value in next, std.string do strings[name] = value end
 strings.rep = bind_host(host.rep)
+for _, name in next, { "find", "match", "gmatch", "gfind", "gsub" } do strings[name] = host.bind_pattern(strings[name]) end
 
 local tables = {}
 for name, value in next, std.table do tables[name] = value end
@@ -192,6 +195,8 @@ tables.insert = bind(function(...)
   local t, at = ...
   if type(t) == "table" and content[t] then return nil, READONLY end
   local n = select("#", ...)
+  -- Everything from the place on is moved, also where there is nothing.
+  if n == 3 and type(at) == "number" and at < -1000000 then return false, "position out of bounds" end
   if type(t) == "table" and (n == 2 or n == 3 and type(at) == "number") then return true, insert(...) end
   return misuse(insert, "insert", ...)
 end)

@@ -38,6 +38,32 @@ pub fn counted(lua: &Lua, inner: Function) -> mlua::Result<Function> {
     wrap(lua, inner, call_counted)
 }
 
+/// A function of Lua's string library that takes a pattern, which must not be too long: matching
+/// goes one call deeper with every item.
+///
+/// # Errors
+/// Those of the interpreter.
+pub fn pattern(lua: &Lua, inner: Function) -> mlua::Result<Function> {
+    wrap(lua, inner, call_pattern)
+}
+
+/// Bytes of the longest pattern.
+const MAX_PATTERN: usize = 64 * 1024;
+
+unsafe extern "C-unwind" fn call_pattern(state: *mut ffi::lua_State) -> c_int {
+    // SAFETY: as the contract says. The upvalue is one of Lua's own functions, which has no upvalues:
+    // it finds its arguments in this frame as in its own.
+    unsafe {
+        if ffi::lua_type(state, 2) == ffi::LUA_TSTRING && ffi::lua_objlen(state, 2) > MAX_PATTERN {
+            return ffi::luaL_error(state, c"pattern too complex".as_ptr());
+        }
+        match ffi::lua_tocfunction(state, ffi::lua_upvalueindex(1)) {
+            Some(inner) => inner(state),
+            None => 0,
+        }
+    }
+}
+
 fn wrap(
     lua: &Lua,
     inner: Function,
