@@ -1,0 +1,156 @@
+//! The process ends at any moment; the disk keeps what the kernel has.
+
+use std::time::Duration;
+
+use crate::ledger::Ledger;
+use crate::machine::{Machine, rounds};
+
+const POLICIES: [&str; 3] = ["always", "everysec", "no"];
+
+/// A generator for moments; the seed is in the failure's output.
+fn next(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
+    for policy in POLICIES {
+        let mut seed = u64::from(std::process::id()) << 17 | 1;
+        println!("{policy}: seed {seed}");
+        let mut machine = Machine::new(&[
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            policy,
+            "--aof-use-rdb-preamble",
+            "yes",
+        ]);
+        let mut ledger = Ledger::new(8);
+        for round in 0..rounds(5) {
+            machine.start();
+            assert_eq!(
+                ledger.check(&machine),
+                0,
+                "{policy}, round {round}: acknowledged entries are missing\n{}",
+                machine.log()
+            );
+            ledger.write(&machine);
+            if round % 2 == 1 {
+                std::thread::sleep(Duration::from_millis(next(&mut seed) % 40));
+                machine.call("BGREWRITEAOF");
+            }
+            std::thread::sleep(Duration::from_millis(30 + next(&mut seed) % 120));
+            machine.kill();
+            ledger.rest();
+        }
+        machine.start();
+        assert_eq!(ledger.check(&machine), 0, "{policy}\n{}", machine.log());
+        assert!(ledger.acknowledged() > 0);
+    }
+}
+
+/// Every step of writing, switching, rewriting: the process ends right there.
+#[test]
+fn nothing_is_lost_when_the_process_ends_at_any_step() {
+    const STEPS: &[&str] = &[
+        "aof.write",
+        "aof.written",
+        "aof.fsync",
+        "aof.fsynced",
+        "aof.create-incr",
+        "aof.seal",
+        "aof.manifest",
+        "aof.manifest-done",
+        "aof.switch",
+        "aof.rewrite-begin",
+        "aof.rewrite-snapshot",
+        "aof.rewrite-write",
+        "aof.rewrite-fsync",
+        "aof.rewrite-base",
+        "aof.base-rename",
+        "aof.history",
+        "aof.unlink",
+    ];
+    for policy in ["always", "everysec"] {
+        for step in STEPS {
+            // The first passages belong to the start.
+            let passage =
+                if step.contains("write") && !step.contains("rewrite") || step.contains("fsync") {
+                    20
+                } else {
+                    2
+                };
+            let mut machine = Machine::new(&["--appendonly", "yes", "--appendfsync", policy]);
+            let mut ledger = Ledger::new(4);
+            machine.failpoints = format!("{step}=abort@{passage}");
+            machine.start();
+            ledger.write(&machine);
+            for _ in 0..10 {
+                if !machine.is_running() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(30));
+                if let Ok(mut client) = crate::support::Client::try_connect(machine.addr()) {
+                    let _ = client.send(&["BGREWRITEAOF"]);
+                    let _ = client.read();
+                }
+            }
+            machine.kill();
+            ledger.rest();
+            machine.failpoints.clear();
+            machine.start();
+            assert_eq!(
+                ledger.check(&machine),
+                0,
+                "{policy}, {step}\n{}",
+                machine.log()
+            );
+        }
+    }
+}
+
+/// Steps that fail instead of ending the process: the server goes on, and so do its writers.
+#[test]
+fn the_server_goes_on_after_errors_of_the_disk() {
+    for policy in POLICIES {
+        for fault in [
+            "aof.write=enospc@10x5",
+            "aof.write=short@10x3",
+            "aof.write=eio@10x2",
+            "aof.fsync=eio@5",
+            "aof.fsync=eio@5x2",
+            "aof.fsync=eio@3;aof.recover-fsync=eio@1x3",
+            "aof.manifest=eio@2x2",
+            "aof.rewrite-write=enospc@3",
+            "aof.rewrite-fsync=eio@2",
+            "aof.base-rename=eio@2",
+            "aof.switch=eio@1x2",
+        ] {
+            let mut machine = Machine::new(&["--appendonly", "yes", "--appendfsync", policy]);
+            let mut ledger = Ledger::new(4);
+            machine.failpoints = fault.into();
+            machine.start();
+            ledger.write(&machine);
+            for _ in 0..3 {
+                ledger.wait_acknowledged(20);
+                machine.call("BGREWRITEAOF");
+                machine.wait_until("the rewrite", |m| m.info("aof_rewrite_in_progress") == "0");
+            }
+            machine.wait_until("health", |m| m.info("aof_last_write_status") == "ok");
+            ledger.wait_acknowledged(20);
+            machine.kill();
+            ledger.rest();
+            machine.failpoints.clear();
+            machine.start();
+            assert_eq!(
+                ledger.check(&machine),
+                0,
+                "{policy}, {fault}\n{}",
+                machine.log()
+            );
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Never an empty start beside data, and files that other servers read and write.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::machine::{Machine, copy_dir};
+
+fn filled(options: &[&str]) -> Machine {
+    let mut machine = Machine::new(options);
+    machine
+        .options
+        .extend(["--enable-debug-command", "yes"].map(String::from));
+    machine.start();
+    for db in [0, 7, 15] {
+        let mut client = machine.connect();
+        client.line(&format!("SELECT {db}"));
+        for line in [
+            "SET int 12345",
+            "SET text hello PXAT 9000000000000",
+            "APPEND text more",
+            "RPUSH list a b c 1 2 3",
+            "SADD set x y z",
+            "SADD ints 1 2 3",
+            "ZADD zset 1 a 2.5 b inf c",
+            "HSET hash f 1 g two",
+            "INCRBYFLOAT float 1.5",
+            "SPOP set",
+            "XADD stream 5-1 f v",
+            "XADD stream 6-1 f w",
+            "XGROUP CREATE stream g 0",
+            "XREADGROUP GROUP g c COUNT 1 STREAMS stream >",
+            "PFADD hll a b c",
+            "EXPIRE list 100000",
+            "GETEX int EX 5000",
+        ] {
+            let reply = client.line(line);
+            assert!(!reply.is_error(), "{line}: {reply:?}");
+        }
+    }
+    machine
+}
+
+#[test]
+fn a_data_set_is_the_same_after_every_way_through_its_files() {
+    for preamble in ["yes", "no"] {
+        let mut machine = filled(&["--appendonly", "yes", "--aof-use-rdb-preamble", preamble]);
+        let digest = machine.digest();
+        machine.call("DEBUG LOADAOF");
+        assert_eq!(machine.digest(), digest, "LOADAOF, {preamble}");
+        machine.kill();
+        machine.start();
+        assert_eq!(machine.digest(), digest, "restart, {preamble}");
+        machine.call("BGREWRITEAOF");
+        machine.wait_rewrite();
+        machine.call("DEBUG LOADAOF");
+        assert_eq!(machine.digest(), digest, "rewritten, {preamble}");
+        machine.shut_down();
+        machine.start();
+        assert_eq!(
+            machine.digest(),
+            digest,
+            "rewritten and restarted, {preamble}"
+        );
+    }
+}
+
+#[test]
+fn switching_on_and_off_at_run_time() {
+    let mut machine = filled(&[]);
+    let digest = machine.digest();
+    machine.call("CONFIG SET appendonly yes");
+    machine.wait_rewrite();
+    machine.call("CONFIG SET appendonly no");
+    machine.call("CONFIG SET appendonly yes");
+    machine.wait_rewrite();
+    machine.kill();
+    machine
+        .options
+        .extend(["--appendonly", "yes"].map(String::from));
+    machine.start();
+    assert_eq!(machine.digest(), digest);
+}
+
+#[test]
+fn never_an_empty_start_beside_data() {
+    let mut machine = filled(&["--appendonly", "yes"]);
+    let digest = machine.digest();
+    machine.kill();
+    let manifest = machine.aof("appendonly.aof.manifest");
+    let text = fs::read(&manifest).expect("the manifest");
+    // No manifest beside parts.
+    fs::remove_file(&manifest).expect("remove");
+    assert!(!machine.try_start());
+    let log = machine.log();
+    assert!(
+        log.contains("appendonly.aof.1.incr.aof") && log.contains("aof-ignore-orphans"),
+        "{log}"
+    );
+    // A manifest that names what is missing.
+    fs::write(&manifest, &text).expect("write");
+    let part = machine.aof("appendonly.aof.1.incr.aof");
+    fs::rename(&part, machine.path("aside")).expect("move");
+    assert!(!machine.try_start());
+    assert!(
+        machine
+            .log()
+            .contains("appendonly.aof.1.incr.aof for reading: No such file"),
+        "{}",
+        machine.log()
+    );
+    fs::rename(machine.path("aside"), &part).expect("move back");
+    machine.start();
+    assert_eq!(machine.digest(), digest);
+    // A snapshot and no append-only file.
+    machine.call("SAVE");
+    machine.kill();
+    fs::remove_dir_all(machine.path("appendonlydir")).expect("remove");
+    machine.start();
+    assert_eq!(machine.digest(), digest);
+    machine.kill();
+    fs::remove_file(machine.path("dump.rdb")).expect("remove");
+    machine.start();
+    assert_eq!(machine.digest(), digest, "the snapshot became the base");
+}
+
+/// Redis 7.0 of the system, and what FERRITE_PEERS names.
+fn peers() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::env::var("FERRITE_PEERS")
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(PathBuf::from)
+        .collect();
+    let which = Command::new("sh")
+        .args(["-c", "command -v redis-server"])
+        .output()
+        .expect("a shell");
+    let path = String::from_utf8_lossy(&which.stdout).trim().to_owned();
+    if !path.is_empty() {
+        found.push(path.into());
+    }
+    found
+}
+
+/// Both ways, with the same digest, and back again.
+#[test]
+fn other_servers_read_our_files_and_we_read_theirs() {
+    if peers().is_empty() {
+        println!("skipped: there is no other server here");
+    }
+    for peer in peers() {
+        for preamble in ["yes", "no"] {
+            let mut ours = filled(&["--appendonly", "yes", "--aof-use-rdb-preamble", preamble]);
+            let digest = ours.digest();
+            ours.call("BGREWRITEAOF");
+            ours.wait_rewrite();
+            ours.call("SET extra 1");
+            ours.call("DEL extra");
+            ours.kill();
+            let mut theirs = Machine::new(&[
+                "--appendonly",
+                "yes",
+                "--enable-debug-command",
+                "yes",
+                "--aof-use-rdb-preamble",
+                preamble,
+            ]);
+            theirs.binary = Some(peer.clone());
+            copy_dir(&ours.path("appendonlydir"), &theirs.path("appendonlydir"));
+            theirs.start();
+            assert_eq!(
+                theirs.digest(),
+                digest,
+                "{} reads ours ({preamble})",
+                peer.display()
+            );
+            theirs.call("SET theirs 1");
+            theirs.call("RPUSH list 9");
+            let digest = theirs.digest();
+            theirs.kill();
+            let check = |ours: &mut Machine, theirs: &Machine, digest: &str, what: &str| {
+                ours.kill();
+                fs::remove_dir_all(ours.path("appendonlydir")).expect("remove");
+                copy_dir(&theirs.path("appendonlydir"), &ours.path("appendonlydir"));
+                ours.start();
+                assert_eq!(
+                    ours.digest(),
+                    digest,
+                    "{what} {} ({preamble})\n{}",
+                    peer.display(),
+                    ours.log()
+                );
+            };
+            check(&mut ours, &theirs, &digest, "gone on by");
+            theirs.start();
+            theirs.call("BGREWRITEAOF");
+            theirs.wait_rewrite();
+            theirs.call("INCR int");
+            let digest = theirs.digest();
+            theirs.kill();
+            check(&mut ours, &theirs, &digest, "rewritten by");
+        }
+    }
+}
