@@ -335,6 +335,9 @@ impl Runner<'_> {
         self.ks.log.attach(Consumer::Replicas);
         let repl = &mut self.core.repl;
         repl.history = History::of(id);
+        // Replicas of ours that come from there are to know their own history again.
+        repl.history
+            .remember(facts.id2.clone(), facts.second_offset);
         repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
         self.link_up(offset);
         tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: 0.");

@@ -60,6 +60,7 @@ pub struct MasterFacts {
     /// Its history, if it told it.
     pub id: Option<String>,
     pub id2: Option<String>,
+    pub second_offset: Option<i64>,
     pub offset: Option<u64>,
 }
 
@@ -161,6 +162,7 @@ impl Handshake {
         self.facts = MasterFacts {
             id: id("master_replid"),
             id2: id("master_replid2"),
+            second_offset: field("second_repl_offset").and_then(|n| n.parse().ok()),
             offset: field("master_repl_offset").and_then(|n| n.parse().ok()),
         };
         self.go(State::Psync)
