@@ -158,6 +158,7 @@ pub fn give_up(core: &mut Core) {
     if let Some(job) = &core.aof.job {
         job.progress.stop.store(true, Ordering::Relaxed);
         job.given_up.store(true, Ordering::Release);
+        tracing::info!("Killing AOF child: the background rewrite is given up");
     }
 }
 
