@@ -450,6 +450,7 @@ impl Shared {
         let result = failpoint::pass("aof.switch").and_then(|()| lock(&self.sink).switch(open));
         match (result, again) {
             (Ok(()), _) => {
+                self.is_well();
                 if self.is(AppendFsync::Always) {
                     self.sync();
                 } else {
@@ -466,6 +467,7 @@ impl Shared {
             (Err(error), Err(_)) => {
                 // Writing goes on in the old part, which is as good.
                 self.stumble("closing", &error);
+                self.is_well();
                 true
             }
         }
