@@ -196,7 +196,8 @@ fn examine(path: &Path, chain: Option<Chain>) -> Done<Found> {
                 if !(missing && again) {
                     found.faults.push(*fault.clone());
                 }
-                if !missing && !matches!(reader.resync(), Ok(Some(_))) {
+                let open = fault.kind == FaultKind::OpenMulti;
+                if open || !missing && !matches!(reader.resync(), Ok(Some(_))) {
                     break;
                 }
             }
@@ -523,7 +524,8 @@ fn check_parts(task: &Task) -> Done<()> {
             println!("RDB preamble is OK, proceeding with AOF tail...");
         }
         analyzed(&part.name, &found);
-        let sealed = sum(&part.name).is_none_or(|sum| is_sealed(&path, &found, sum));
+        let sealed =
+            !found.framed || sum(&part.name).is_none_or(|sum| is_sealed(&path, &found, sum));
         if found.is_good() && sealed {
             let kind = if part.kind == Kind::Base {
                 "BASE"
@@ -542,7 +544,12 @@ fn check_parts(task: &Task) -> Done<()> {
                 part.name
             ));
         }
-        chain = found.chain;
+        // A base is a history of its own.
+        chain = if part.kind == Kind::Base {
+            None
+        } else {
+            found.chain
+        };
         checked.push(found);
     }
     if checked.iter().any(|found| !found.is_good()) {
@@ -635,6 +642,7 @@ fn repair_parts(task: &Task, place: &Place, parts: &[Part], checked: &[Found]) -
     // What stands behind a repaired file goes on from its new end.
     let mut chain = first
         .checked_sub(1)
+        .filter(|at| parts[*at].kind == Kind::Incr)
         .and_then(|at| checked[at].chain)
         .unwrap_or_else(|| Chain::new(0));
     for (part, found) in parts.iter().zip(checked).skip(first) {

@@ -202,12 +202,22 @@ impl<'a> Loader<'a> {
 
     fn part(&mut self, part: &Part, last: bool) -> Result<(), Refused> {
         let (file, len) = self.open(part)?;
-        let sum = self.dir.sum(&part.name);
+        // Of another server's file of that name nothing was noted; a snapshot knows its own end.
+        let ours = is_ours(&self.dir.place.part(part));
+        let sum = self.dir.sum(&part.name).filter(|_| ours);
         if let Some(sum) = sum.filter(|sum| sum.len > len) {
             return Err(Refused(format!(
                 "The AOF file {} is {len} bytes long, and it was {} when it was complete. What is missing cannot be restored from it; 'ferrite check-aof' shows what is there.",
                 part.name, sum.len
             )));
+        }
+        if !ours
+            && self
+                .mark
+                .as_ref()
+                .is_some_and(|mark| mark.part == part.name)
+        {
+            self.mark = None;
         }
         let (file, begin) = self.preamble(part, file, len)?;
         if begin < len || len == 0 || part.kind == Kind::Incr {
@@ -307,7 +317,12 @@ impl<'a> Loader<'a> {
             }
         }
         self.is_complete(part, &reader, last)?;
-        self.chain = reader.carry();
+        // A base is a history of its own.
+        self.chain = if part.kind == Kind::Base {
+            None
+        } else {
+            reader.carry()
+        };
         self.note_resume(&reader, begin, len);
         Ok(())
     }
@@ -541,6 +556,13 @@ impl<'a> Loader<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether the file is one that we wrote, or nothing at all.
+fn is_ours(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(256).read_to_end(&mut head));
+    read.is_ok() && (head.is_empty() || memchr::memmem::find(&head, b"#F:begin:").is_some())
 }
 
 /// A command by its own name, where `rename-command` gave it another: what the server logs by itself has that name.

@@ -640,13 +640,16 @@ impl<R: Read> Reader<R> {
 
     fn cut_plain(&mut self, at: usize, in_multi: bool) -> Box<Fault> {
         let keys = keys(&self.buf[at..]);
-        let (kind, what) = if self.buf.len() == at && in_multi {
-            (
+        let (kind, what) = match (in_multi, self.buf.len() == at) {
+            (true, true) => (
                 FaultKind::OpenMulti,
                 "Reached EOF before reading EXEC for MULTI".to_owned(),
-            )
-        } else {
-            (FaultKind::Truncated, "Unexpected end of file".to_owned())
+            ),
+            (true, false) => (
+                FaultKind::OpenMulti,
+                "Unexpected end of file within MULTI".to_owned(),
+            ),
+            (false, _) => (FaultKind::Truncated, "Unexpected end of file".to_owned()),
         };
         let mut fault = self.fault(kind, self.buf.len(), what);
         fault.keys = keys;

@@ -198,6 +198,11 @@ fn files_without_frames_are_read_and_their_tails_are_named() {
     let fault = read(&bytes[..open]).1.unwrap();
     assert_eq!((fault.kind, fault.keys.len()), (FaultKind::OpenMulti, 0));
     let fault = read(&bytes[..open - 3]).1.unwrap();
+    assert_eq!(
+        (fault.kind, fault.keys),
+        (FaultKind::OpenMulti, vec![b"key:3".to_vec()])
+    );
+    let fault = read(&bytes[..30]).1.unwrap();
     assert_eq!(fault.kind, FaultKind::Truncated);
     let mut bad = bytes.clone();
     bad.extend_from_slice(b"!!!");

@@ -116,7 +116,8 @@ pub fn start(core: &mut Core) -> io::Result<()> {
     let mut plan = Plan::plain(core);
     plan.options.aof_base = true;
     plan.incremental_fsync = config.aof_rewrite_incremental_fsync;
-    let home = lock(&dir).place.home.clone();
+    // Beside the parts: a rename must not leave the file system.
+    let home = lock(&dir).place.dir.clone();
     let order = Order {
         dir,
         mode,
@@ -158,6 +159,7 @@ pub fn give_up(core: &mut Core) {
     if let Some(job) = &core.aof.job {
         job.progress.stop.store(true, Ordering::Relaxed);
         job.given_up.store(true, Ordering::Release);
+        tracing::info!("Killing AOF child: the background rewrite is given up");
     }
 }
 

@@ -429,6 +429,7 @@ pub fn start(
 ) -> io::Result<()> {
     let place = Place::of(&server.core.config);
     rewrite::clean(&place.home);
+    rewrite::clean(&place.dir);
     if !server.core.config.appendonly {
         let orphans = place.parts_on_disk();
         let no_rdb = !std::path::Path::new(&server.core.config.dbfilename).exists();

@@ -78,6 +78,8 @@ struct Shared {
     sync_wish: Mutex<bool>,
     sync_wake: Condvar,
     closing: AtomicBool,
+    /// `DEBUG AOF-FLUSH-SLEEP`, in µs.
+    sleep_us: AtomicU64,
 }
 
 /// The actor's handle.
@@ -158,6 +160,7 @@ impl Writer {
             sync_wish: Mutex::new(false),
             sync_wake: Condvar::new(),
             closing: AtomicBool::new(false),
+            sleep_us: AtomicU64::new(0),
         });
         let thread = |name: &str, run: fn(&Shared)| {
             let shared = shared.clone();
@@ -250,6 +253,11 @@ impl Writer {
         }
     }
 
+    /// Each write takes so much longer, for tests.
+    pub fn set_sleep_us(&self, us: u64) {
+        self.shared.sleep_us.store(us, Ordering::Relaxed);
+    }
+
     /// Asks for a sync out of turn.
     pub fn request_sync(&self) {
         *lock(&self.shared.sync_wish) = true;
@@ -290,6 +298,7 @@ impl Shared {
         let Ok(mut sink) = self.sink.try_lock() else {
             return Some(chunk);
         };
+        self.nap();
         let offset = chunk.offset;
         match sink.write(vec![chunk]) {
             Ok(bytes) => {
@@ -387,6 +396,7 @@ impl Shared {
 
     fn write_group(&self, chunks: Vec<Chunk>) -> Result<(), Vec<Chunk>> {
         let bytes: usize = chunks.iter().map(|c| c.bytes.len()).sum();
+        self.nap();
         let result = lock(&self.sink).write(chunks);
         match result {
             Ok(framed) => {
@@ -411,6 +421,13 @@ impl Shared {
         Ok(())
     }
 
+    fn nap(&self) {
+        let us = self.sleep_us.load(Ordering::Relaxed);
+        if us > 0 {
+            std::thread::sleep(Duration::from_micros(us));
+        }
+    }
+
     fn leave_torn(&self) {
         let mut sink = lock(&self.sink);
         if sink.is_torn() {
@@ -433,6 +450,7 @@ impl Shared {
         let result = failpoint::pass("aof.switch").and_then(|()| lock(&self.sink).switch(open));
         match (result, again) {
             (Ok(()), _) => {
+                self.is_well();
                 if self.is(AppendFsync::Always) {
                     self.sync();
                 } else {
@@ -449,6 +467,7 @@ impl Shared {
             (Err(error), Err(_)) => {
                 // Writing goes on in the old part, which is as good.
                 self.stumble("closing", &error);
+                self.is_well();
                 true
             }
         }

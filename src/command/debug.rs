@@ -44,6 +44,7 @@ const MANY: usize = usize::MAX;
 
 #[rustfmt::skip]
 static SUBS: &[Sub] = &[
+    ("AOF-FLUSH-SLEEP", 1, 1, reload::aof_flush_sleep, &["Server will sleep before flushing the AOF, this is used for testing."]),
     ("ASSERT", 0, 0, |_| panic!("assertion failed, as DEBUG ASSERT asked for"), &["Crash by assertion failed."]),
     ("CHANGE-REPL-ID", 0, 0, change_repl_id, &[
         "Change the replication IDs of the instance.",

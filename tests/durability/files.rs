@@ -177,7 +177,8 @@ fn other_servers_read_our_files_and_we_read_theirs() {
             theirs.call("SET theirs 1");
             theirs.call("RPUSH list 9");
             let digest = theirs.digest();
-            theirs.kill();
+            // In good order: killed, it would lose what it has acknowledged while it was syncing.
+            theirs.shut_down();
             let check = |ours: &mut Machine, theirs: &Machine, digest: &str, what: &str| {
                 ours.kill();
                 fs::remove_dir_all(ours.path("appendonlydir")).expect("remove");
@@ -197,7 +198,8 @@ fn other_servers_read_our_files_and_we_read_theirs() {
             theirs.wait_rewrite();
             theirs.call("INCR int");
             let digest = theirs.digest();
-            theirs.kill();
+            // In good order: killed, it would lose what it has acknowledged while it was syncing.
+            theirs.shut_down();
             check(&mut ours, &theirs, &digest, "rewritten by");
         }
     }

@@ -103,3 +103,13 @@ pub(super) fn load_aof(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.out.ok();
     Ok(())
 }
+
+/// `DEBUG AOF-FLUSH-SLEEP µs`
+pub(super) fn aof_flush_sleep(ctx: &mut Ctx<'_>) -> Outcome {
+    let us = u64::try_from(ctx.args.int(2)?).map_err(|_| Error::OUT_OF_RANGE)?;
+    if let Some(writer) = &ctx.core.aof.writer {
+        writer.set_sleep_us(us);
+    }
+    ctx.out.ok();
+    Ok(())
+}
