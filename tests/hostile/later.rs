@@ -5,7 +5,6 @@ use crate::harness::Target;
 
 /// Rows, a command that will exist with the feature, and the reason.
 const LATER: &[(&str, &str, &str)] = &[
-    ("S37", "PSYNC", "comes with replication"),
     ("S49, S66", "STARTTLS", "TLS is not built yet"),
     ("S53", "CLUSTER", "cluster mode is not built yet"),
 ];

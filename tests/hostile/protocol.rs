@@ -368,7 +368,6 @@ fn files_and_code_are_out_of_reach() {
         &Want::Error("ERR DEBUG command not allowed"),
     );
     target.attack("MODULE LOAD /tmp/evil.so", &Want::Error("ERR"));
-    target.attack("SLAVEOF 127.0.0.1 1", &Want::Error("ERR"));
 }
 
 /// S62, S63, S64: the keys that are told are the keys that are used.

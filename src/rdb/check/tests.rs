@@ -94,7 +94,8 @@ fn a_damaged_value_costs_its_key_alone() {
     let place = |name: &[u8]| bytes.windows(name.len()).position(|w| w == name).unwrap();
     // The listpack of a hash: its number of elements.
     let mut bad = bytes.clone();
-    bad[place(b"hash:7") + 6 + 1 + 4] ^= 1;
+    // With its length before it: other keys begin with the same name.
+    bad[place(b"\x06hash:7") + 1 + 6 + 1 + 4] ^= 1;
     let report = checked(&bad);
     assert_eq!(report.keys, KEYS - 1);
     assert_eq!(report.damages.len(), 1);
