@@ -32,7 +32,7 @@ const NOT_RUN: &[&str] = &[
 
 /// A server with one client and no network.
 pub struct Session {
-    server: Server,
+    pub server: Server,
     client: Client,
     /// All calls so far, for the report.
     pub history: Vec<Call>,

@@ -2,7 +2,7 @@
 //! whatever is not is an error.
 
 use ferrite::base::crc::crc64;
-use ferrite::command::testing::Bench;
+use ferrite::base::words;
 use ferrite::keyspace::digest;
 use ferrite::keyspace::evict::Access;
 use ferrite::rdb::load::{LoadOptions, Progress, load};
@@ -13,11 +13,13 @@ use ferrite::rdb::write::{self, SaveOptions};
 use ferrite::value::Limits;
 use ferrite::value::entry::Head;
 
+use crate::commands::Session;
+
 /// Bodies to begin with: every type in its forms.
 pub fn bodies() -> Vec<Vec<u8>> {
-    let bench = sample();
+    let session = sample();
     let mut bodies = Vec::new();
-    for entry in bench.server.ks.dbs[0].table.iter() {
+    for entry in session.server.ks.dbs[0].table.iter() {
         for (version, compress) in [(10, false), (10, true), (12, false)] {
             let payload = encode(entry, &mut Encoder::new(compress, version));
             let mut body = payload.expect("it can be written");
@@ -44,8 +46,9 @@ pub fn file() -> Vec<u8> {
     out
 }
 
-fn sample() -> Bench {
-    let mut bench = Bench::new();
+fn sample() -> Session {
+    let mut session = Session::default();
+    let mut say = |line: &str| session.run(words::split(line.as_bytes()).expect("quotes"));
     for n in 0..8 {
         for line in [
             format!("SET string:{n} {}", "text".repeat(n)),
@@ -57,15 +60,15 @@ fn sample() -> Bench {
             format!("ZADD zset {n}.25 member:{n}"),
             format!("XADD stream {}-1 field {n}", n + 1),
         ] {
-            bench.say(&line);
+            say(&line);
         }
     }
-    bench.say("HSET fields a 1 b 2");
-    bench.say("HPEXPIREAT fields 4102444800000 FIELDS 1 a");
-    bench.say("XGROUP CREATE stream g 0");
-    bench.say("XREADGROUP GROUP g c COUNT 3 STREAMS stream >");
-    bench.say("PFADD hll a b c");
-    bench
+    say("HSET fields a 1 b 2");
+    say("HPEXPIREAT fields 4102444800000 FIELDS 1 a");
+    say("XGROUP CREATE stream g 0");
+    say("XREADGROUP GROUP g c COUNT 3 STREAMS stream >");
+    say("PFADD hll a b c");
+    session
 }
 
 /// A payload's body.
@@ -104,7 +107,7 @@ pub fn run_file(file: &[u8]) {
     let Ok(loaded) = load(&mut reader, &options, &Progress::default()) else {
         return;
     };
-    let mut bench = Bench::new();
-    bench.server.ks.dbs = loaded.dbs;
-    digest::of_keyspace(&bench.server.ks);
+    let mut session = Session::default();
+    session.server.ks.dbs = loaded.dbs;
+    digest::of_keyspace(&session.server.ks);
 }

@@ -164,7 +164,9 @@ fn flushall(ctx: &mut Ctx<'_>) -> Outcome {
     flush_mode(ctx)?;
     save::forsake(ctx.core);
     let count = ctx.db.ks.dbs.len();
-    flush(ctx, 0..count)
+    flush(ctx, 0..count)?;
+    save::after_flush(ctx.db.ks, ctx.core);
+    Ok(())
 }
 
 fn swapdb(ctx: &mut Ctx<'_>) -> Outcome {

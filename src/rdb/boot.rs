@@ -210,6 +210,7 @@ fn finish(server: &mut Server, path: &Path, result: Result<Loaded, LoadError>) {
 /// Ends the process, because data that is there cannot be read.
 pub fn refuse(why: &str) -> ! {
     tracing::error!("{why}");
+    tracing::error!("Terminating server after rdb file reading failure.");
     tracing::error!("Fatal error loading the DB, check server logs. Exiting.");
     std::process::exit(1);
 }

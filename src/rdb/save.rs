@@ -61,6 +61,8 @@ pub struct State {
     pub delay_us: Arc<AtomicU64>,
     /// Background saves begun so far.
     jobs: u64,
+    /// Threads of saves that were given up. The next save waits for them, so that none replaces a newer file.
+    leaving: Vec<JoinHandle<()>>,
 }
 
 impl Default for State {
@@ -79,6 +81,7 @@ impl Default for State {
             aux: BTreeMap::new(),
             delay_us: Arc::default(),
             jobs: 0,
+            leaving: Vec::new(),
         }
     }
 }
@@ -92,6 +95,8 @@ pub struct Job {
     pub started: Instant,
     /// Changes that the file will hold.
     dirty: u64,
+    /// Changes that were counted as saved before they are.
+    owed: u64,
     used_before: u64,
     /// The most by which memory in use has grown since.
     pub extra: u64,
@@ -275,6 +280,7 @@ pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
         total: snapshot.len(),
         started: Instant::now(),
         dirty: ks.stats.dirty,
+        owed: 0,
         used_before: snapshot.used_memory,
         extra: 0,
         told_s: 0,
@@ -288,8 +294,10 @@ pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
         finish(ks, core, number, result);
         return Ok(());
     };
+    let leaving = std::mem::take(&mut core.rdb.leaving);
     let body = move || {
         sys::step_back(NICE);
+        join(leaving);
         let result = run();
         mailbox.send(Message::Task(Box::new(move |server| {
             finish(&mut server.ks, &mut server.core, number, result);
@@ -331,8 +339,10 @@ fn finish(ks: &mut Keyspace, core: &mut Core, number: u64, result: io::Result<()
         }
         Err(error) if is_stopped(&error) => {
             tracing::warn!("Background saving was given up");
+            ks.stats.dirty += job.owed;
         }
         Err(error) => {
+            ks.stats.dirty += job.owed;
             tracing::warn!("Write error saving DB on disk: {error}");
             tracing::warn!("Background saving error");
             core.rdb.last_ok = false;
@@ -342,12 +352,20 @@ fn finish(ks: &mut Keyspace, core: &mut Core, number: u64, result: io::Result<()
 
 /// Gives the background save up, if there is one, and waits until its file is gone.
 pub fn abort(core: &mut Core) {
-    let Some(mut job) = core.rdb.job.take() else {
-        return;
-    };
+    if let Some(job) = core.rdb.job.take() {
+        leave(core, job);
+    }
+    join(std::mem::take(&mut core.rdb.leaving));
+}
+
+fn leave(core: &mut Core, job: Job) {
     job.progress.stop.store(true, Ordering::Relaxed);
     core.rdb.last_time_s = job.started.elapsed().as_secs() as i64;
-    if let Some(thread) = job.thread.take() {
+    core.rdb.leaving.extend(job.thread);
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
         // A thread that panicked has ended the process.
         let _ = thread.join();
     }
@@ -356,12 +374,21 @@ pub fn abort(core: &mut Core) {
 /// Gives the background save up without waiting: all that it saves is obsolete (FLUSHALL).
 pub fn forsake(core: &mut Core) {
     if let Some(job) = core.rdb.job.take() {
-        job.progress.stop.store(true, Ordering::Relaxed);
-        core.rdb.last_time_s = job.started.elapsed().as_secs() as i64;
+        leave(core, job);
         tracing::info!("Background saving was given up: all data was deleted");
-        if !core.config.save.0.is_empty() {
-            core.rdb.scheduled = true;
-        }
+    }
+}
+
+/// All data was deleted: with save points the file is to say so soon, as Redis has it. The changes up to here count as saved
+/// unless that fails.
+pub fn after_flush(ks: &mut Keyspace, core: &mut Core) {
+    if core.config.save.0.is_empty() || core.mailbox.is_none() || start(ks, core).is_err() {
+        return;
+    }
+    if let Some(job) = &mut core.rdb.job {
+        job.owed = std::mem::take(&mut job.dirty);
+        ks.stats.dirty = 0;
+        ks.effects.present.dirty = 0;
     }
 }
 

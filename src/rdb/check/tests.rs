@@ -103,7 +103,7 @@ fn a_damaged_value_costs_its_key_alone() {
     assert_eq!(report.checksum, Some(false));
     let text = report.text("dump.rdb", false);
     assert!(
-        text.contains("key 'hash:7' of database 0: is damaged: damaged listpack"),
+        text.contains("key 'hash:7' of database 0: is damaged: listpack integrity check failed"),
         "{text}"
     );
     let (_, copy) = salvaged(&bad, "value");

@@ -153,7 +153,8 @@ impl Decoder {
 
     fn listpack<S: Source, B: Layout>(&mut self, source: &mut S) -> Result<Packed<B>> {
         self.blob(source)?;
-        Packed::from_listpack(&self.scratch).map_err(|_| source.bad("damaged listpack"))
+        Packed::from_listpack(&self.scratch)
+            .map_err(|_| source.bad("listpack integrity check failed"))
     }
 
     // Lists
@@ -177,7 +178,8 @@ impl Decoder {
 
     fn push_ziplist<S: Source>(&mut self, source: &mut S, list: &mut List) -> Result<()> {
         self.blob(source)?;
-        let elems = legacy::ziplist(&self.scratch).ok_or_else(|| source.bad("damaged ziplist"))?;
+        let elems = legacy::ziplist(&self.scratch)
+            .ok_or_else(|| source.bad("ziplist integrity check failed"))?;
         let mut blob = list::Blob::new();
         for elem in elems {
             elem.with_bytes(|text| blob.push_back(text));
@@ -199,6 +201,9 @@ impl Decoder {
                 }
                 (true, PLAIN) => {
                     let text = source.string_vec()?;
+                    if text.is_empty() {
+                        return Err(source.bad("an element that stands by itself is empty"));
+                    }
                     list.push_plain(&text, &self.limits);
                 }
                 _ => return Err(source.bad("unknown container in a list")),
@@ -231,7 +236,7 @@ impl Decoder {
     fn intset<S: Source>(&mut self, source: &mut S) -> Result<Option<Set>> {
         self.blob(source)?;
         let ints = IntSet::from_redis_bytes(&self.scratch);
-        let ints = ints.ok_or_else(|| source.bad("damaged set of integers"))?;
+        let ints = ints.ok_or_else(|| source.bad("intset integrity check failed"))?;
         if ints.len() <= self.limits.set_intset_entries {
             return Ok(filled(Set::Ints(ints)));
         }
@@ -254,7 +259,7 @@ impl Decoder {
     fn set_listpack<S: Source>(&mut self, source: &mut S) -> Result<Option<Set>> {
         let blob: Packed<Forward> = self.listpack(source)?;
         if self.has_twins(&blob, 1) {
-            return Err(source.bad("a member stands twice in a set"));
+            return Err(source.bad("listpack with dup elements: a member stands twice in a set"));
         }
         if blob.len() <= self.limits.set_entries && blob.byte_len() <= BLOB_MAX {
             return Ok(filled(Set::Packed(blob)));
@@ -341,7 +346,8 @@ impl Decoder {
 
     fn zset_ziplist<S: Source>(&mut self, source: &mut S) -> Result<Option<Zset>> {
         self.blob(source)?;
-        let elems = legacy::ziplist(&self.scratch).ok_or_else(|| source.bad("damaged ziplist"))?;
+        let elems = legacy::ziplist(&self.scratch)
+            .ok_or_else(|| source.bad("Zset ziplist integrity check failed"))?;
         let entries = self.zset_pairs(source, elems.into_iter())?;
         self.zset_of(source, entries)
     }
@@ -434,13 +440,15 @@ impl Decoder {
 
     fn hash_zipmap<S: Source>(&mut self, source: &mut S) -> Result<Option<Hash>> {
         self.blob(source)?;
-        let texts = legacy::zipmap(&self.scratch).ok_or_else(|| source.bad("damaged zipmap"))?;
+        let texts = legacy::zipmap(&self.scratch)
+            .ok_or_else(|| source.bad("Zipmap integrity check failed"))?;
         self.hash_of(source, texts.into_iter().map(Elem::Str))
     }
 
     fn hash_ziplist<S: Source>(&mut self, source: &mut S) -> Result<Option<Hash>> {
         self.blob(source)?;
-        let elems = legacy::ziplist(&self.scratch).ok_or_else(|| source.bad("damaged ziplist"))?;
+        let elems = legacy::ziplist(&self.scratch)
+            .ok_or_else(|| source.bad("ziplist integrity check failed"))?;
         if elems.len() % 2 == 1 {
             return Err(source.bad("a field of a hash has no value"));
         }
@@ -472,7 +480,7 @@ impl Decoder {
             return Err(source.bad("a field of a hash has no value"));
         }
         if self.has_twins(&blob, 2) {
-            return Err(source.bad("a field stands twice in a hash"));
+            return Err(source.bad("listpack with dup elements: a field stands twice in a hash"));
         }
         if blob.len() / 2 <= self.limits.hash_entries && blob.byte_len() <= BLOB_MAX {
             return Ok(filled(Hash::Pairs(blob)));
@@ -488,7 +496,7 @@ impl Decoder {
             return Err(source.bad("a field of a hash has no value or expiry"));
         }
         if self.has_twins(&blob, 3) {
-            return Err(source.bad("a field stands twice in a hash"));
+            return Err(source.bad("listpack with dup elements: a field stands twice in a hash"));
         }
         let mut elems = blob.view().iter();
         let mut hash = Hash::empty();

@@ -152,7 +152,7 @@ pub fn read<S: Source>(
         let node = source
             .string(scratch)?
             .with_bytes(|bytes| Node::from_listpack(master, bytes).ok());
-        let node = node.ok_or_else(|| source.bad("damaged node of a stream"))?;
+        let node = node.ok_or_else(|| source.bad("Stream listpack integrity check failed"))?;
         nodes.push((master, node));
     }
     let len = source.len()?;
@@ -178,6 +178,9 @@ pub fn read<S: Source>(
     for _ in 0..source.count(4)? {
         let name = source.string_vec()?;
         let mut group = read_group(source, layout, scratch)?;
+        if layout == 1 {
+            group.entries_read = stream.extent().entries_until(group.last_id);
+        }
         if let Some(times) = &mut activity {
             set_activity(&mut group, times);
         }
@@ -220,7 +223,7 @@ fn read_group<S: Source>(
             _ => seen,
         };
         let consumer = group.restore_consumer(&name, seen, active);
-        let consumer = consumer.ok_or_else(|| source.bad("a consumer stands twice in a group"))?;
+        let consumer = consumer.ok_or_else(|| source.bad("Duplicate stream consumer detected"))?;
         for _ in 0..source.count(ID as u64)? {
             let id = StreamId::from_bytes(source.array()?);
             let Some((time, count)) = pending.remove(&id) else {
