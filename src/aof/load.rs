@@ -90,6 +90,7 @@ fn find(place: Place, ignore_orphans: bool) -> Result<Option<Dir>, Refused> {
         }
         return Ok(Some(dir));
     }
+    clear_unfinished(&place);
     let orphans = place.parts_on_disk();
     if !orphans.is_empty() && !ignore_orphans {
         return Err(Refused(format!(
@@ -105,6 +106,51 @@ fn find(place: Place, ignore_orphans: bool) -> Result<Option<Dir>, Refused> {
         return Ok(Some(dir));
     }
     Ok(None)
+}
+
+/// A crash during the first start leaves parts that no manifest names and that hold nothing: they go.
+fn clear_unfinished(place: &Place) {
+    /// A snapshot without keys is shorter than this.
+    const EMPTY_BASE_MAX: u64 = 256;
+    let parts = place.parts_on_disk();
+    let holds_nothing = |name: &String| {
+        let path = place.dir.join(name);
+        let len = std::fs::metadata(&path).map_or(u64::MAX, |meta| meta.len());
+        let begin = std::fs::read(&path).map(|bytes| memchr::memmem::find(&bytes, b"*").is_some());
+        if name.contains(".incr.") {
+            len == 0
+        } else if name.ends_with(".rdb") {
+            len < EMPTY_BASE_MAX && rdb_is_empty(&path)
+        } else {
+            len < EMPTY_BASE_MAX && begin.is_ok_and(|commands| !commands)
+        }
+    };
+    if !parts.is_empty() && parts.iter().all(holds_nothing) {
+        tracing::info!(
+            "Removing what an interrupted first start has left: {}",
+            parts.join(", ")
+        );
+        for name in parts {
+            let _ = std::fs::remove_file(place.dir.join(name));
+        }
+    }
+}
+
+fn rdb_is_empty(path: &Path) -> bool {
+    let Ok(bytes) = std::fs::read(path) else {
+        return false;
+    };
+    let options = LoadOptions {
+        databases: usize::from(u16::MAX),
+        limits: crate::value::Limits::default(),
+        access: crate::keyspace::evict::Access::default(),
+        now_ms: 0,
+        drop_expired: false,
+        checksum: true,
+    };
+    let mut reader = rdb::read::Reader::new(&bytes[..], Some(bytes.len() as u64));
+    rdb::load::load(&mut reader, &options, &Progress::default())
+        .is_ok_and(|loaded| loaded.stats.loaded == 0 && loaded.functions.is_empty())
 }
 
 struct Loader<'a> {

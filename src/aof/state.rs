@@ -231,6 +231,9 @@ impl Core {
         if self.held.promise != Promise::Nothing {
             let safe = safe_offset(self);
             self.release(safe);
+            if self.held.promise == Promise::Synced && self.aof.error().is_some() {
+                self.release_readers();
+            }
         }
         self.serve_waitaof();
     }

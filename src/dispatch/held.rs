@@ -64,6 +64,8 @@ impl Server {
         let needed = match self.core.held.promise {
             Promise::Nothing => 0,
             Promise::Written => client.log_offset,
+            // While the disk does not work, who has written nothing is answered all the same.
+            Promise::Synced if self.core.aof.error().is_some() => client.log_offset,
             Promise::Synced => self.ks.log.offset(),
         };
         if needed <= self.core.held.safe && client.held.is_none() {
@@ -93,6 +95,22 @@ impl Core {
             };
             // It may wait for a later offset by now.
             if let Some(reply) = client.held.take_if(|reply| reply.offset <= safe) {
+                client.flush(reply.batch);
+                self.check_output_limit(id);
+            }
+        }
+    }
+
+    /// The disk does not work: hands out the replies of clients that have nothing of their own to wait for.
+    pub fn release_readers(&mut self) {
+        let safe = self.held.safe;
+        for (needed, id) in std::mem::take(&mut self.held.queue) {
+            let own = self.clients.get(id).map_or(0, |client| client.log_offset);
+            if own > safe {
+                self.held.queue.push_back((needed, id));
+            } else if let Some(client) = self.clients.get_mut(id)
+                && let Some(reply) = client.held.take()
+            {
                 client.flush(reply.batch);
                 self.check_output_limit(id);
             }
