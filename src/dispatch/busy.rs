@@ -18,6 +18,7 @@ use super::core::Core;
 use super::run::{Runner, runs_in_multi};
 use crate::base::mailbox::Mailbox;
 use crate::keyspace::Keyspace;
+use crate::net::conn;
 use crate::resp::reply::Reply;
 
 /// Bytes of the actor's stack; only what is used takes memory.
@@ -77,6 +78,8 @@ pub fn breathe(ks: &mut Keyspace, core: &mut Core) {
     if !can_breathe() {
         return;
     }
+    // Replies of this turn wait for its end otherwise.
+    conn::write_posted();
     let mut messages = Vec::from(std::mem::take(&mut core.inbox));
     messages.extend(WAY_OUT.with(|way_out| way_out.suspend(())));
     let outer_us = core.now_us;
@@ -84,6 +87,7 @@ pub fn breathe(ks: &mut Keyspace, core: &mut Core) {
     for message in messages {
         answer(ks, core, message);
     }
+    conn::write_posted();
     core.now_us = outer_us;
 }
 

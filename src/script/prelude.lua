@@ -208,7 +208,15 @@ maths.random, maths.randomseed = bind_host(host.random), bind_host(host.randomse
 local string_view = view(strings)
 base.string, base.table, base.math = string_view, view(tables), view(maths)
 base.coroutine, base.os = view(std.coroutine), view({ clock = std.os.clock })
+local encode = host.libraries.cjson.encode
+host.libraries.cjson.encode = nil
 for name, functions in next, host.libraries do base[name] = library(functions) end
+-- What a view shows can be told, too.
+content[base.cjson].encode = bind(function(...)
+  local value = ...
+  if type(value) == "table" and content[value] then value = content[value] end
+  return encode(select("#", ...), value, select(2, ...))
+end)
 
 -- The metatable of all strings.
 local string_meta = getmetatable("")
