@@ -86,7 +86,8 @@ impl Checks {
     /// Before what the tick decided is done.
     pub fn ticked(&mut self, number: usize, core: &Sentinel) {
         if std::mem::take(&mut self.jumped[number]) {
-            self.rest_until[number] = core.sh.now + core.sh.timing.tilt_period;
+            let since = core.sh.tilt_since.unwrap_or(core.sh.now);
+            self.rest_until[number] = since + core.sh.timing.tilt_period;
         }
     }
 

@@ -490,7 +490,12 @@ pub fn select(sh: &Shared, master: &Master) -> Option<Text> {
     if master.node.is_down() {
         // From when it was last heard of: a Sentinel that took it for down late does not blame the replicas.
         let silent = sh.now - sh.links.of(master.node.link).heard;
-        cut_off = cut_off.saturating_add(silent.max(sh.now - master.node.s_down_since));
+        let mut gone = silent.max(sh.now - master.node.s_down_since);
+        if master.node.role_reported == Role::Slave {
+            // No master since then: servers that follow each other in a circle must not stay so for ever.
+            gone = gone.max(sh.now - master.node.role_reported_time);
+        }
+        cut_off = cut_off.saturating_add(gone);
     }
     let ping = sh.timing.ping_period.min(master.down_after);
     let fresh = if master.node.is_down() {

@@ -99,14 +99,15 @@ impl Sentinel {
         }
     }
 
-    /// Lets the time since the last tick pass, so that what comes between two ticks has its right time. Jumps are left
-    /// to the next tick.
+    /// Lets the time since the last tick pass, so that what comes between two ticks has its right time. After a jump
+    /// decisions rest from here on: what comes first after a pause must not be answered from what was known before it.
     pub fn advance(&mut self, clock: Ms) {
-        let sh = &mut self.sh;
-        if let Some(last) = self.clock
-            && (0..=sh.timing.tilt_trigger).contains(&(clock - last))
-        {
-            sh.now = sh.now.max(self.ticked + (clock - last));
+        let Some(last) = self.clock else { return };
+        let delta = clock - last;
+        if (0..=self.sh.timing.tilt_trigger).contains(&delta) {
+            self.sh.now = self.sh.now.max(self.ticked + delta);
+        } else {
+            self.check_clock(clock);
         }
     }
 
