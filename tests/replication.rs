@@ -269,7 +269,9 @@ fn a_client_that_follows_may_say_nothing_else() {
     std::thread::sleep(Duration::from_millis(300));
     client.send(&["SET", "a", "b"]).expect("sent");
     let mut other = master.connect();
-    until("the link is closed", || info(&mut other, "connected_slaves") == "0");
+    until("the link is closed", || {
+        info(&mut other, "connected_slaves") == "0"
+    });
     assert_eq!(master.connect().line("EXISTS a").int(), 0);
     assert!(master.log().contains("Replica sent the command 'set'"));
 }
