@@ -10,6 +10,7 @@ use super::history::History;
 use super::link::{self, Handle, Report, Target};
 use crate::base::num;
 use crate::command::args::Args;
+use crate::config::enums::PropagationErrorBehavior;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::core::random_hex;
 use crate::dispatch::run::Runner;
@@ -191,6 +192,7 @@ impl Runner<'_> {
         self.ks.log.mute = false;
         self.ks.log.select_again();
         self.ks.active_expire = true;
+        self.ks.own_deadlines.clear();
         self.ks.judge = Judge::Own;
         self.core.repl.refused.clear();
         self.core.repl.pinged_ms = self.core.now_ms();
@@ -346,6 +348,7 @@ impl Runner<'_> {
             following.db = db;
         }
         self.replace_data(loaded);
+        self.ks.own_deadlines.clear();
         // The stream begins anew for whoever reads it.
         self.ks.log.detach(Consumer::Replicas);
         self.ks.log.set_offset(offset);
@@ -545,7 +548,28 @@ impl Runner<'_> {
         let reply = chunks.first().map_or(last.as_slice(), |c| c.bytes());
         let name = String::from_utf8_lossy(args.get(0)).into_owned();
         let reply = String::from_utf8_lossy(&reply[..reply.len().min(200)]).into_owned();
-        Err(format!("{name}: {}", reply.trim_end()))
+        let reply = reply.trim_end().trim_start_matches('-');
+        if self.goes_on_after_errors() {
+            tracing::warn!(
+                "== CRITICAL == This replica is sending an error to its master: '{reply}' after processing the command '{}'",
+                name.to_ascii_lowercase()
+            );
+            return Ok(());
+        }
+        Err(format!("{name}: {reply}"))
+    }
+
+    /// What a master's command that fails here means: by default the link ends and the data is
+    /// copied anew. Who states `propagation-error-behavior` gets what Redis does.
+    fn goes_on_after_errors(&self) -> bool {
+        let config = &self.core.config;
+        let stated = config.stated.contains("propagation-error-behavior");
+        match config.propagation_error_behavior {
+            PropagationErrorBehavior::Ignore => stated,
+            PropagationErrorBehavior::Panic | PropagationErrorBehavior::PanicOnReplicas => {
+                panic!("a command of the master failed (propagation-error-behavior)")
+            }
+        }
     }
 
     /// The master wants to know how far this replica is.
