@@ -291,6 +291,7 @@ impl Loader {
 
     fn apply(&mut self, directive: &'static Directive, words: &[Vec<u8>]) -> Result<(), String> {
         let first = self.set.insert(directive.name);
+        self.config.stated.insert(directive.name);
         let settings = &mut self.config.settings;
         let before = self.collect.then(|| settings.clone());
         if let Err(reason) = directive.update(settings, words, When::Start { first }) {

@@ -28,6 +28,8 @@ pub struct Config {
     pub modules: Vec<FileLine>,
     /// `sentinel` lines.
     pub sentinel: Vec<FileLine>,
+    /// Directives that somebody stated, in a file, on the command line or with CONFIG SET.
+    pub stated: HashSet<&'static str>,
     /// Directives that an included file sets: a rewritten main file must state them.
     pub(super) included: HashSet<&'static str>,
     /// What the user should read once at start: directives without effect here.
@@ -177,6 +179,7 @@ impl Config {
                 return Err(failed(refusal.to_string()));
             }
         }
+        self.stated.extend(directives.iter().map(|d| d.name));
         let before = std::mem::replace(&mut self.settings, *next);
         let changed = directives
             .iter()

@@ -75,6 +75,10 @@ impl Server {
             self.runner().replication_cron();
         }
         self.runner().start_transfer_if_due();
+        if !self.ks.own_deadlines.is_empty() {
+            self.ks.expire_own();
+            self.runner().end_slice();
+        }
         self.runner().failover_step();
         self.core.evict_clients(0);
     }

@@ -1,6 +1,6 @@
 //! The expiry cycle: deletes keys whose time is over, in slices.
 
-use super::{Keys, Keyspace};
+use super::{Judge, Keys, Keyspace};
 use crate::keyspace::fields;
 
 /// Fields of one hash that are expired in one go.
@@ -58,6 +58,25 @@ impl Keyspace {
             if steps.is_multiple_of(16) && over() {
                 return Slice::More;
             }
+        }
+    }
+
+    /// Deletes what clients of a writable replica let expire, on that replica alone.
+    pub fn expire_own(&mut self) {
+        while self
+            .own_deadlines
+            .first()
+            .is_some_and(|d| d.0 < self.now_ms)
+        {
+            let Some((_, index, key)) = self.own_deadlines.pop_first() else {
+                return;
+            };
+            // The master may have written it since, and then it decides again.
+            let judge = std::mem::replace(&mut self.judge, Judge::Own);
+            if index < self.dbs.len() {
+                Keys::new(self, index).expire_if_due(&key);
+            }
+            self.judge = judge;
         }
     }
 

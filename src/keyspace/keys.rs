@@ -142,6 +142,11 @@ impl<'a> Keys<'a> {
         self.ks.effects.lapse(key);
     }
 
+    /// The entry as it lies there, expired or not.
+    pub fn stored(&self, key: &[u8]) -> Option<&Entry> {
+        self.db().table.get(self.hash(key), key)
+    }
+
     /// Looks a key up without statistics, clocks or deletion: an expired key is absent.
     #[inline]
     pub fn peek(&self, key: &[u8]) -> Option<&Entry> {
@@ -328,6 +333,9 @@ impl<'a> Keys<'a> {
         if let Some(at) = expire {
             db.expiry.add(hash, at, ks.now_ms);
             entry.set_hinted(true);
+            if ks.log.mute && ks.judge == Judge::Own {
+                ks.own_deadlines.insert((at, index, entry.key().to_vec()));
+            }
         }
         db.table.insert_new(hash, entry, &ks.seed);
         if expire.is_some() {
@@ -438,6 +446,9 @@ impl<'a> Keys<'a> {
         entry.set_expire(after);
         match after {
             Some(at) => {
+                if ks.log.mute && ks.judge == Judge::Own {
+                    ks.own_deadlines.insert((at, self.index, key.to_vec()));
+                }
                 let hinted = entry.is_hinted() && before.is_some_and(|old| old <= at);
                 if !hinted {
                     db.expiry.add(hash, at, ks.now_ms);

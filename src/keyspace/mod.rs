@@ -21,6 +21,8 @@ pub mod text;
 pub use keys::{Expire, Keys};
 pub use text::Text;
 
+use std::collections::BTreeSet;
+
 use crate::base::hash::Seed;
 use crate::base::rng::Rng;
 use crate::log::CommandLog;
@@ -97,6 +99,9 @@ pub struct Keyspace {
     /// Verbs by which the log tells of keys that expired and keys that were evicted
     /// (`lazyfree-lazy-expire`, `lazyfree-lazy-eviction`): `DEL` or `UNLINK`.
     pub verbs: Verbs,
+    /// Deadlines that clients of a writable replica set: unix ms, database, key. Its master does not
+    /// know these keys and will never say that they are gone.
+    pub own_deadlines: BTreeSet<(i64, usize, Vec<u8>)>,
     /// The database with which the next expiry slice begins.
     expire_from: usize,
     /// Buffer for small values while they are changed.
@@ -119,6 +124,7 @@ impl Keyspace {
             active_expire: true,
             judge: Judge::Own,
             verbs: Verbs::default(),
+            own_deadlines: BTreeSet::new(),
             expire_from: 0,
             scratch: Vec::new(),
         }

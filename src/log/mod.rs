@@ -100,6 +100,11 @@ impl CommandLog {
         self.gap = false;
     }
 
+    /// The database that a reader who has everything has selected.
+    pub fn selected(&self) -> Option<usize> {
+        self.selected
+    }
+
     /// Replicas read the log.
     pub fn has_replicas(&self) -> bool {
         self.replicas

@@ -199,6 +199,7 @@ fn finish(server: &mut Server, path: &Path, result: Result<Loaded, LoadError>) {
     match result {
         Ok(loaded) => {
             install(&mut server.ks, &mut server.core, loaded);
+            server.runner().resume_history();
             let seconds = loading.map_or(0.0, |l| l.started.elapsed().as_secs_f64());
             tracing::info!("DB loaded from disk: {seconds:.3} seconds");
             alloc::used_memory();

@@ -407,7 +407,12 @@ impl<R: Read> Loader<'_, R> {
                     self.key.escape_ascii()
                 );
             }
-            Some(_) if options.drop_expired && is_over(head.expire, options.now_ms) => {
+            // In a file with a place in a stream they stay: their end has to go into the stream.
+            Some(_)
+                if options.drop_expired
+                    && !self.found.aux.contains_key("repl-id")
+                    && is_over(head.expire, options.now_ms) =>
+            {
                 stats.expired += 1;
             }
             Some(entry) => {

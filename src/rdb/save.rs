@@ -127,7 +127,10 @@ impl Plan {
             plan.options.replication = Some(ReplicationState {
                 id: core.repl.history.id.clone(),
                 offset: ks.log.offset(),
-                db: 0,
+                db: match &core.repl.following {
+                    Some(following) => following.db,
+                    None => ks.log.selected().unwrap_or(0),
+                } as i64,
             });
         }
         plan

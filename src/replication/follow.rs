@@ -8,12 +8,15 @@ use std::time::Duration;
 use super::handshake::{Identity, MasterFacts};
 use super::history::History;
 use super::link::{self, Handle, Report, Target};
+use crate::base::num;
 use crate::command::args::Args;
+use crate::config::enums::PropagationErrorBehavior;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::core::random_hex;
 use crate::dispatch::run::Runner;
 use crate::dispatch::server::Server;
 use crate::keyspace::Judge;
+use crate::keyspace::cycle::Slice;
 use crate::log::Consumer;
 use crate::net::conn::Conn;
 use crate::rdb::load::{LoadOptions, Loaded};
@@ -54,6 +57,9 @@ pub struct Following {
     pub generation: u64,
     /// None until the link's threads run.
     pub handle: Option<Handle>,
+    /// The database that the stream has selected behind the last unit that was applied. It is part
+    /// of the place in the stream: a master that goes on from there does not select it again.
+    pub db: usize,
     /// Runs the master's commands; it is not in the list of clients.
     pub client: Option<Box<Client>>,
     /// Monotonic ms of the last byte, and since when the link is down.
@@ -94,10 +100,12 @@ fn take(server: &mut Server, generation: u64, report: Report) {
     }
 }
 
-fn master_client(now_ms: i64, host: &str, port: u16) -> Box<Client> {
+fn master_client(now_ms: i64, host: &str, port: u16, db: usize) -> Box<Client> {
     let conn = Conn::new(0, format!("{host}:{port}"), String::new(), false, -1, true);
     let flags = ClientFlags::MASTER | ClientFlags::AUTHENTICATED;
-    Box::new(Client::new(Arc::new(conn), now_ms, flags))
+    let mut client = Client::new(Arc::new(conn), now_ms, flags);
+    client.db = db;
+    Box::new(client)
 }
 
 impl Runner<'_> {
@@ -112,6 +120,7 @@ impl Runner<'_> {
         accept_loss: bool,
         failover: bool,
     ) -> Result<(), String> {
+        let db = self.stream_db();
         let former = self.core.repl.following.take();
         let generation = former.as_ref().map_or(0, |f| f.generation) + self.core.now_us as u64 + 1;
         match former {
@@ -146,7 +155,8 @@ impl Runner<'_> {
             state: LinkState::Connect,
             generation,
             handle,
-            client: Some(master_client(now_ms, host, port)),
+            db,
+            client: Some(master_client(now_ms, host, port, db)),
             io_ms: now_ms,
             down_since_ms: now_ms,
             asked: false,
@@ -182,6 +192,7 @@ impl Runner<'_> {
         self.ks.log.mute = false;
         self.ks.log.select_again();
         self.ks.active_expire = true;
+        self.ks.own_deadlines.clear();
         self.ks.judge = Judge::Own;
         self.core.repl.refused.clear();
         self.core.repl.pinged_ms = self.core.now_ms();
@@ -211,6 +222,9 @@ impl Runner<'_> {
         };
         following.io_ms = now_ms;
         match report {
+            // There is no place in a stream to tell of before the data is there: no answer, and
+            // the link tries again.
+            Report::Begin(_) if self.core.rdb.loading.is_some() => {}
             Report::Begin(answer) => {
                 let begin = (self.identity(), self.load_options());
                 // A link that does not wait any more has been stopped.
@@ -247,7 +261,8 @@ impl Runner<'_> {
             following.state = LinkState::Connect;
             let was_failover = following.failover;
             // What came of a transaction that was cut is forgotten; it comes again.
-            following.client = Some(master_client(now_ms, &following.host, following.port));
+            let client = master_client(now_ms, &following.host, following.port, following.db);
+            following.client = Some(client);
             tracing::warn!("Link to master: {reason}");
             if was_failover {
                 self.abort_failover("the target did not take over");
@@ -328,7 +343,12 @@ impl Runner<'_> {
         self.core.repl.refused.clear();
         self.drop_replicas();
         let keys = loaded.stats.loaded;
+        let db = self.db_of(loaded.aux_number("repl-stream-db"));
+        if let Some(following) = &mut self.core.repl.following {
+            following.db = db;
+        }
         self.replace_data(loaded);
+        self.ks.own_deadlines.clear();
         // The stream begins anew for whoever reads it.
         self.ks.log.detach(Consumer::Replicas);
         self.ks.log.set_offset(offset);
@@ -343,6 +363,59 @@ impl Runner<'_> {
         tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: 0.");
         tracing::info!("MASTER <-> REPLICA sync: Finished with success");
         true
+    }
+
+    /// The database that the stream has selected where this server stands.
+    pub fn stream_db(&self) -> usize {
+        match &self.core.repl.following {
+            Some(following) => following.db,
+            None => self.ks.log.selected().unwrap_or(0),
+        }
+    }
+
+    /// A database that a file names, if there is such.
+    fn db_of(&self, index: Option<i64>) -> usize {
+        let index = index.and_then(|n| usize::try_from(n).ok());
+        index.filter(|n| *n < self.ks.dbs.len()).unwrap_or(0)
+    }
+
+    /// Goes on where the file that was loaded at start says that it stands in a stream. A replica
+    /// asks its master for the rest; a master begins a history of its own there, which its
+    /// replicas can follow without a new copy.
+    pub fn resume_history(&mut self) {
+        let aux = &self.core.rdb.aux;
+        let number = |name: &str| num::parse_i64(aux.get(name)?.as_bytes());
+        let (Some(id), Some(offset), db) = (
+            aux.get("repl-id").filter(|id| id.len() == 40).cloned(),
+            number("repl-offset").and_then(|n| u64::try_from(n).ok()),
+            number("repl-stream-db"),
+        ) else {
+            return;
+        };
+        let db = self.db_of(db);
+        self.ks.log.detach(Consumer::Replicas);
+        self.ks.log.set_offset(offset);
+        self.ks.log.close_gap();
+        self.ks.log.attach(Consumer::Replicas);
+        let now_ms = self.core.now_ms();
+        let repl = &mut self.core.repl;
+        repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
+        repl.history = History::of(id);
+        if let Some(following) = &mut repl.following {
+            following.db = db;
+            let client = master_client(now_ms, &following.host, following.port, db);
+            following.client = Some(client);
+            return;
+        }
+        repl.history.branch(offset, random_hex());
+        // What was over when the file was read goes by the stream, for replicas that have it.
+        let before = self.ks.stats.expired;
+        self.ks.now_ms = self.core.unix_us() / 1000;
+        while self.ks.expire_slice(&mut || false) == Slice::More {}
+        let expired = self.ks.stats.expired - before;
+        self.core.rdb.load_expired += expired;
+        self.core.rdb.loaded = self.core.rdb.loaded.saturating_sub(expired);
+        self.end_slice();
     }
 
     /// Whole databases take the place of the present ones, whose memory another thread frees.
@@ -379,7 +452,7 @@ impl Runner<'_> {
             following.state = LinkState::Connected;
             following.failover = false;
             following.accept_loss = false;
-            let client = master_client(now_ms, &following.host, following.port);
+            let client = master_client(now_ms, &following.host, following.port, following.db);
             following.client = Some(client);
             if let Some(handle) = &following.handle {
                 handle.shared.applied.store(offset, Ordering::Release);
@@ -400,6 +473,9 @@ impl Runner<'_> {
         let Some(following) = &mut self.core.repl.following else {
             return;
         };
+        if result.is_ok() && client.multi.is_none() {
+            following.db = client.db;
+        }
         following.client = Some(client);
         let asked = std::mem::take(&mut following.asked);
         if let Some(handle) = &following.handle {
@@ -475,7 +551,28 @@ impl Runner<'_> {
         let reply = chunks.first().map_or(last.as_slice(), |c| c.bytes());
         let name = String::from_utf8_lossy(args.get(0)).into_owned();
         let reply = String::from_utf8_lossy(&reply[..reply.len().min(200)]).into_owned();
-        Err(format!("{name}: {}", reply.trim_end()))
+        let reply = reply.trim_end().trim_start_matches('-');
+        if self.goes_on_after_errors() {
+            tracing::warn!(
+                "== CRITICAL == This replica is sending an error to its master: '{reply}' after processing the command '{}'",
+                name.to_ascii_lowercase()
+            );
+            return Ok(());
+        }
+        Err(format!("{name}: {reply}"))
+    }
+
+    /// What a master's command that fails here means: by default the link ends and the data is
+    /// copied anew. Who states `propagation-error-behavior` gets what Redis does.
+    fn goes_on_after_errors(&self) -> bool {
+        let config = &self.core.config;
+        let stated = config.stated.contains("propagation-error-behavior");
+        match config.propagation_error_behavior {
+            PropagationErrorBehavior::Ignore => stated,
+            PropagationErrorBehavior::Panic | PropagationErrorBehavior::PanicOnReplicas => {
+                panic!("a command of the master failed (propagation-error-behavior)")
+            }
+        }
     }
 
     /// The master wants to know how far this replica is.

@@ -136,6 +136,21 @@ pub fn start(target: Target, mailbox: Sender<Message>, take: Take) -> io::Result
     Ok(Handle { shared, asks })
 }
 
+/// The master's socket. A process that was stopped and goes on finds its reads interrupted, because
+/// they have a timeout: that is no reason to lose the link.
+struct Wire(TcpStream);
+
+impl Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.0.read(buf) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                result => return result,
+            }
+        }
+    }
+}
+
 struct Link {
     target: Target,
     mailbox: Sender<Message>,
@@ -224,7 +239,7 @@ impl Link {
         let writer = socket
             .try_clone()
             .map_err(text("Unable to set up the link"))?;
-        let mut reader = BufReader::with_capacity(READ, socket);
+        let mut reader = BufReader::with_capacity(READ, Wire(socket));
         let (step, facts) = shake_hands(identity, &mut reader, &writer)?;
         match step {
             Step::Full { id, offset } => {
@@ -250,7 +265,7 @@ impl Link {
     /// Receives a whole data set and loads it beside the present one.
     fn receive(
         &self,
-        reader: &mut BufReader<TcpStream>,
+        reader: &mut BufReader<Wire>,
         options: &LoadOptions,
         writer: &TcpStream,
     ) -> Result<Loaded, End> {
@@ -293,7 +308,7 @@ impl Link {
     }
 
     /// Reads the stream until it ends.
-    fn follow(&self, mut reader: BufReader<TcpStream>, writer: TcpStream) -> Result<(), End> {
+    fn follow(&self, mut reader: BufReader<Wire>, writer: TcpStream) -> Result<(), End> {
         let (done, gone) = sync_channel::<()>(0);
         let acks = Acks {
             socket: writer,
@@ -308,13 +323,13 @@ impl Link {
         let end = self.read_stream(&mut reader);
         drop(done);
         // The socket may have ended by itself.
-        let _ = reader.get_ref().shutdown(Shutdown::Both);
+        let _ = reader.get_ref().0.shutdown(Shutdown::Both);
         // It ends with its socket; a panic has been reported.
         let _ = thread.join();
         end
     }
 
-    fn read_stream(&self, reader: &mut BufReader<TcpStream>) -> Result<(), End> {
+    fn read_stream(&self, reader: &mut BufReader<Wire>) -> Result<(), End> {
         let mut splitter = Splitter::default();
         let mut piece = vec![0; READ];
         loop {
@@ -350,7 +365,7 @@ fn read_error(error: io::Error) -> End {
 }
 
 /// A line without its end.
-fn read_line(reader: &mut BufReader<TcpStream>) -> Result<Vec<u8>, End> {
+fn read_line(reader: &mut BufReader<Wire>) -> Result<Vec<u8>, End> {
     use std::io::BufRead;
     let mut line = Vec::new();
     let n = reader
@@ -370,7 +385,7 @@ fn read_line(reader: &mut BufReader<TcpStream>) -> Result<Vec<u8>, End> {
 
 fn shake_hands(
     identity: Identity,
-    reader: &mut BufReader<TcpStream>,
+    reader: &mut BufReader<Wire>,
     mut writer: &TcpStream,
 ) -> Result<(Step, MasterFacts), End> {
     let (mut handshake, first) = Handshake::begin(identity);

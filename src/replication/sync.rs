@@ -169,6 +169,7 @@ impl Runner<'_> {
         let Some(mailbox) = self.core.mailbox.clone() else {
             return;
         };
+        let db = self.stream_db();
         self.ks.log.select_again();
         let offset = self.ks.log.offset();
         let id = self.core.repl.history.id.clone();
@@ -204,7 +205,11 @@ impl Runner<'_> {
                 checksum: self.core.config.rdbchecksum,
                 version: 0,
                 aof_base: false,
-                replication: Some(ReplicationState { id, offset, db: 0 }),
+                replication: Some(ReplicationState {
+                    id,
+                    offset,
+                    db: db as i64,
+                }),
             },
             progress: progress.clone(),
             file: PathBuf::from(format!("temp-repl-{}.rdb", std::process::id())),

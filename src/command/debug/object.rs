@@ -14,7 +14,8 @@ use crate::value::zset::Zset;
 use crate::value::{Collection, Limits, Type};
 
 fn find<'a>(ctx: &'a Ctx<'_>) -> Result<&'a Entry, Error> {
-    ctx.db.peek(ctx.args.get(2)).ok_or(Error::NO_SUCH_KEY)
+    // Also what is over, and absent for others: a replica keeps it until its master says so.
+    ctx.db.stored(ctx.args.get(2)).ok_or(Error::NO_SUCH_KEY)
 }
 
 /// One status line that names encoding, size, and access clock.
