@@ -25,8 +25,10 @@ async def receive(layer, channel):
 
 async def both(name, layer, other):
     """What the two layers have in common; `other` is a second process' layer."""
+    settled = 0.1  # the pubsub layer does not wait for the answers to its SUBSCRIBE; what is sent before is lost
     message = {"type": "chat.message", "text": "grüße", "raw": b"\x00\xff", "number": 2**40, "list": [1, None, 1.5]}
     channel = await layer.new_channel()
+    await asyncio.sleep(settled)
     await other.send(channel, message)
     check(f"{name}: sent to a channel", await receive(layer, channel), message)
     for n in range(20):
@@ -37,6 +39,7 @@ async def both(name, layer, other):
     await layer.group_add("room", mine)
     await layer.group_add("room", second)
     await other.group_add("room", theirs)
+    await asyncio.sleep(settled)
     await other.group_send("room", message)
     got = await asyncio.gather(receive(layer, mine), receive(layer, second), receive(other, theirs))
     check(f"{name}: to a group", got, [message] * 3)
@@ -54,6 +57,7 @@ async def both(name, layer, other):
     members = [await layer.new_channel() for _ in range(100)]
     for member in members:
         await layer.group_add("crowd", member)
+    await asyncio.sleep(settled)
     await other.group_send("crowd", {"type": "all"})
     got = await asyncio.gather(*[receive(layer, member) for member in members])
     check(f"{name}: a hundred members", got, [{"type": "all"}] * 100)
