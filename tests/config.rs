@@ -170,10 +170,20 @@ fn check_config_tells_scripts_by_its_code() {
 
 #[test]
 fn file_tools_say_which_file_is_missing() {
-    for words in [&["check-aof", "no-such-file"], &["check-rdb", "no-such-file"]] {
+    for words in [
+        &["check-aof", "no-such-file"],
+        &["check-rdb", "no-such-file"],
+    ] {
         let output = ferrite(words);
         assert_eq!(output.status.code(), Some(1));
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
-        assert!(text.contains("no-such-file") || text.contains("No such file"), "{text}");
+        let text = format!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            stderr(&output)
+        );
+        assert!(
+            text.contains("no-such-file") || text.contains("No such file"),
+            "{text}"
+        );
     }
 }

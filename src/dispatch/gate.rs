@@ -24,21 +24,6 @@ pub struct Call<'a> {
 
 type Check = fn(&mut Runner<'_>, &Call<'_>) -> Result<(), Error>;
 
-/// All checks, in order; the first error is the reply.
-const CHECKS: &[Check] = &[
-    guarded,
-    authenticated,
-    permitted,
-    from_replica,
-    memory,
-    saves_fail,
-    log_fails,
-    replicated,
-    subscribed,
-    loading,
-    busy,
-];
-
 /// Those that a command of a script passes; whether memory is short was seen when the script began.
 const SCRIPTED: &[Check] = &[
     guarded,
@@ -48,9 +33,21 @@ const SCRIPTED: &[Check] = &[
     replicated,
 ];
 
-/// Whether the call may run.
+/// Whether the call may run: all checks, in order; the first error is the reply. They are called one by one, because
+/// every command comes through here and most of them are a look at one flag.
+#[inline]
 pub fn check(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
-    CHECKS.iter().try_for_each(|check| check(run, call))
+    guarded(run, call)?;
+    authenticated(run, call)?;
+    permitted(run, call)?;
+    from_replica(run, call)?;
+    memory(run, call)?;
+    saves_fail(run, call)?;
+    log_fails(run, call)?;
+    replicated(run, call)?;
+    subscribed(run, call)?;
+    loading(run, call)?;
+    busy(run, call)
 }
 
 /// What is asked again when a command that was queued in a transaction runs: rights may have

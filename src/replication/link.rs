@@ -7,7 +7,7 @@ use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Pipe, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::handshake::{Handshake, Identity, MasterFacts, Step, request};
 use super::stream::Splitter;
@@ -19,6 +19,9 @@ use crate::rdb::read::{Reader, Source};
 
 /// Time between attempts.
 const RETRY: Duration = Duration::from_secs(1);
+/// The same after the master's data was refused.
+const RETRY_REFUSED: Duration = Duration::from_secs(10);
+const REFUSED: &str = "the master's data was refused";
 /// The replica says how far it is this often.
 const ACK_EVERY: Duration = Duration::from_secs(1);
 /// Bytes read from the socket at a time.
@@ -170,10 +173,18 @@ fn text(what: &str) -> impl Fn(io::Error) -> End {
 impl Link {
     fn run(self) {
         while !self.stopped() {
+            let mut rest = RETRY;
             if let Err(reason) = self.connect_and_follow() {
+                // A master whose data is refused makes a copy each time that it is asked.
+                rest = if reason == REFUSED {
+                    RETRY_REFUSED
+                } else {
+                    RETRY
+                };
                 self.report(Report::Down(reason));
             }
-            for _ in 0..10 {
+            let begin = Instant::now();
+            while begin.elapsed() < rest {
                 if self.stopped() {
                     return;
                 }
@@ -247,7 +258,7 @@ impl Link {
                 let loaded = Box::new(loaded);
                 let taken = self.ask(|answer| Report::Loaded(loaded, id, offset, facts, answer))?;
                 if !taken {
-                    return Err("the master's data was refused".into());
+                    return Err(REFUSED.into());
                 }
             }
             Step::Continue { id } => {
