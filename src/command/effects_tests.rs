@@ -62,6 +62,10 @@ fn data(bench: &Bench) -> String {
             );
         }
     }
+    for source in bench.server.core.scripts.library_sources() {
+        let source = String::from_utf8_lossy(&source).into_owned();
+        lines.insert((usize::MAX, source), String::new());
+    }
     format!("{lines:#?}")
 }
 
