@@ -108,6 +108,9 @@ fn plan(world: &mut World, rng: &mut Rng) {
     // Whatever was planned to happen later, such as a crash, is healed once more.
     let late = CALM + FAULTS + 30_000;
     world.fault_at(late, Fault::Heal);
+    for number in 0..servers {
+        world.fault_at(late + 1, Fault::RestartServer(number));
+    }
 }
 
 /// Whether everybody agrees: all Sentinels on one master, and all servers follow it.

@@ -492,7 +492,7 @@ pub fn select(sh: &Shared, master: &Master) -> Option<Text> {
         let silent = sh.now - sh.links.of(master.node.link).heard;
         let mut gone = silent.max(sh.now - master.node.s_down_since);
         if master.node.role_reported == Role::Slave {
-            // No master since then: servers that follow each other in a circle must not stay so for ever.
+            // No master since then; its replicas are not to blame.
             gone = gone.max(sh.now - master.node.role_reported_time);
         }
         cut_off = cut_off.saturating_add(gone);
