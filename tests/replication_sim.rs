@@ -234,6 +234,9 @@ impl Sim {
 
     fn install(&mut self, at: usize, file: File) {
         self.drop_links_to(at);
+        for node in self.nodes.iter_mut().filter(|n| n.master == Some(at)) {
+            node.only_cut = false;
+        }
         let Some(master) = self.nodes[at].master else {
             return;
         };
