@@ -226,6 +226,10 @@ impl Engine {
             exchange.kill = None;
             exchange.killed_at = None;
         }
+        // What the scripts before have left is not to count against this one.
+        if self.lua.used_memory() > self.exchange.borrow().memory_limit / 2 {
+            let _ = self.lua.gc_collect();
+        }
         // While it runs it is taken out: a script inside a script finds none, and is refused.
         let mut fiber = match self.fiber.take() {
             Some(fiber) => fiber,
@@ -505,8 +509,13 @@ impl From<String> for Raise {
 /// Checks that the interpreter may hold `bytes` more.
 pub fn room_for(lua: &Lua, exchange: &Shared, bytes: usize) -> Result<(), Raise> {
     let limit = exchange.borrow().memory_limit;
-    if limit > 0 && lua.used_memory().saturating_add(bytes) > limit {
-        return Err("not enough memory".into());
+    let over = || lua.used_memory().saturating_add(bytes) > limit;
+    if limit > 0 && over() {
+        // Much of it may be garbage.
+        lua.gc_collect()?;
+        if over() {
+            return Err("not enough memory".into());
+        }
     }
     Ok(())
 }
