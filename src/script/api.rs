@@ -6,7 +6,7 @@ use mlua::{Function, Lua, MultiValue, Table, Value};
 use sha1::{Digest, Sha1};
 
 use super::convert;
-use super::engine::{Params, Raise, native, one, room_for};
+use super::engine::{Params, Raise, native, obey, one, room_for};
 use super::exchange::{Registration, Request, Shared, Spread, Step, suspend};
 use super::flags::{BAD_NAME, ScriptFlags, valid_name};
 use super::libs::{bad_argument, type_name};
@@ -131,6 +131,9 @@ fn call_function(lua: &Lua, exchange: &Shared, raises: bool) -> mlua::Result<Fun
             Err(Raise::Lua(error)) => Err(error),
         };
         lua.set_memory_limit(limit)?;
+        if shared.borrow().kill.is_some() {
+            obey(lua, false)?;
+        }
         let (value, failed) = reply?;
         let fine = if failed && raises { None } else { Some(true) };
         Ok((fine, value))

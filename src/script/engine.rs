@@ -8,7 +8,9 @@
 //! The memory limit holds while Lua code runs. It is lifted inside functions of the host, which
 //! check what they are about to make instead ([`room_for`]).
 
+use std::cell::Cell;
 use std::mem;
+use std::time::{Duration, Instant};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
@@ -18,7 +20,14 @@ use super::exchange::{Exchange, Job, Shared, Step, YIELDER, suspend};
 use super::{api, libs};
 
 /// Instructions between two looks at the clock.
-const HOOK_INSTRUCTIONS: u32 = 100_000;
+const HOOK_INSTRUCTIONS: u32 = 10_000;
+/// Functions of the host look at it themselves after this long: they may take long each.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+thread_local! {
+    /// When a script last looked at the clock.
+    static LOOKED: Cell<Option<Instant>> = const { Cell::new(None) };
+}
 /// Bytes of a script's stack; only what is used takes memory. Lua nests at most 200 calls from C.
 const STACK: usize = 64 << 20;
 
@@ -85,6 +94,7 @@ impl Engine {
         let stds = StdLib::TABLE | StdLib::STRING | StdLib::MATH | StdLib::OS;
         let lua = Lua::new_with(stds, LuaOptions::new())?;
         let exchange = Exchange::new();
+        lua.set_app_data(exchange.clone());
         let host = api::host(&lua, &exchange)?;
         host.raw_set("libraries", libs::libraries(&lua, &exchange)?)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=prelude");
@@ -215,6 +225,10 @@ impl Engine {
             exchange.spread = super::exchange::Spread::ALL;
             exchange.kill = None;
             exchange.killed_at = None;
+        }
+        // What the scripts before have left is not to count against this one.
+        if self.lua.used_memory() > self.exchange.borrow().memory_limit / 2 {
+            let _ = self.lua.gc_collect();
         }
         // While it runs it is taken out: a script inside a script finds none, and is refused.
         let mut fiber = match self.fiber.take() {
@@ -433,8 +447,29 @@ where
             Err(Raise::Lua(error)) => Err(error),
         };
         lua.set_memory_limit(limit)?;
+        let now = Instant::now();
+        let due = LOOKED.get().is_none_or(|then| now - then > LOOK_EVERY);
+        if due && YIELDER.is_set() {
+            LOOKED.set(Some(now));
+            obey(lua, true)?;
+        }
         outcome
     })
+}
+
+/// Ends the running script if it is to end; asks about that first if `ask`.
+///
+/// # Errors
+/// The end of the script.
+pub fn obey(lua: &Lua, ask: bool) -> mlua::Result<()> {
+    let shared = lua.app_data_ref::<Shared>().map(|shared| shared.clone());
+    let Some(shared) = shared else {
+        return Ok(());
+    };
+    if ask || shared.borrow().kill.is_some() {
+        look_up(lua, &shared, HOOK_INSTRUCTIONS)?;
+    }
+    Ok(())
 }
 
 /// One result.
@@ -474,8 +509,13 @@ impl From<String> for Raise {
 /// Checks that the interpreter may hold `bytes` more.
 pub fn room_for(lua: &Lua, exchange: &Shared, bytes: usize) -> Result<(), Raise> {
     let limit = exchange.borrow().memory_limit;
-    if limit > 0 && lua.used_memory().saturating_add(bytes) > limit {
-        return Err("not enough memory".into());
+    let over = || lua.used_memory().saturating_add(bytes) > limit;
+    if limit > 0 && over() {
+        // Much of it may be garbage.
+        lua.gc_collect()?;
+        if over() {
+            return Err("not enough memory".into());
+        }
     }
     Ok(())
 }

@@ -18,6 +18,9 @@ use crate::dispatch::run::Runner;
 use crate::keyspace::Keyspace;
 use crate::resp::reply::Reply;
 
+/// Time in commands after which a script looks whether others wait, in µs.
+const LOOK_EVERY_US: i64 = 5_000;
+
 /// What is to run.
 pub struct Run<'a> {
     pub is_function: bool,
@@ -105,6 +108,7 @@ fn call(ctx: &mut Ctx<'_>, engine: &mut Engine, what: &Run<'_>) -> Result<mlua::
             && alloc::used_memory() > maxmemory,
         read_only: what.read_only || what.flags.contains(ScriptFlags::NO_WRITES),
         wrote: false,
+        looked_us: ctx.core.now_us,
         call: ctx.args,
         name: what.name,
         ks: &mut *ctx.db.ks,
@@ -132,6 +136,8 @@ struct Caller<'a> {
     read_only: bool,
     /// It has called a command that writes.
     wrote: bool,
+    /// When it last looked whether others wait.
+    looked_us: i64,
     /// The call that runs the script, and the script's name.
     call: Args<'a>,
     name: &'a str,
@@ -159,9 +165,15 @@ impl Host for Caller<'_> {
             whole.append(&mut last);
             last = whole;
         }
-        let mut exchange = exchange.borrow_mut();
-        exchange.request = request;
-        exchange.reply = last;
+        {
+            let mut exchange = exchange.borrow_mut();
+            exchange.request = request;
+            exchange.reply = last;
+        }
+        // Commands may take long, and the interpreter looks at the clock by its own instructions.
+        if self.core.now_us - self.looked_us > LOOK_EVERY_US {
+            self.pause(exchange);
+        }
     }
 
     fn check(&mut self, exchange: &Shared) {
@@ -175,6 +187,7 @@ impl Host for Caller<'_> {
 
     fn pause(&mut self, exchange: &Shared) {
         let now_us = self.core.clock.mono_us();
+        self.looked_us = now_us;
         let threshold_us = self.core.config.busy_reply_threshold.saturating_mul(1000);
         let Some(running) = &mut self.core.scripts.running else {
             return;

@@ -37,7 +37,7 @@ const ROWS: &[(&str, Want)] = &[
     (r#"EVAL "return debug.getinfo(1)" 0"#, Error("ERR user_script:1: Script attempted to access nonexistent global variable 'debug'")),
     (r#"EVAL "return setfenv(1, {})" 0"#, Error("ERR user_script:1: Script attempted to access nonexistent global variable 'setfenv'")),
     (r#"EVAL "return loadstring(string.dump(function() return 1 end))()" 0"#, Error("ERR user_script:1: attempt to call a nil value")),
-    (r#"EVAL "return load(function() local d = string.dump(function() end) return d end)()" 0"#, Error("ERR")),
+    (r#"EVAL "local d = string.dump(function() end) return load(function() local now = d d = nil return now end)()" 0"#, Error("ERR user_script:1: attempt to call a nil value")),
     // S6, S12: what scripts share cannot be changed.
     (r#"EVAL "redis.call = function() end" 0"#, Error("ERR user_script:1: Attempt to modify a readonly table")),
     (r#"EVAL "rawset(_G, 'x', 1)" 0"#, Error("ERR Attempt to modify a readonly table")),
@@ -71,12 +71,12 @@ const ROWS: &[(&str, Want)] = &[
     // S14: the parser while garbage is collected.
     (r#"EVAL "for i = 1, 20 do local f = loadstring(('x=1 '):rep(20000)) collectgarbage() end return 1" 0"#, Is("1")),
     // S15: line ends in errors and states.
-    (r#"EVAL "return redis.error_reply('x\r\n+OK\r\n$3\r\nabc')" 0"#, Error("ERR x  +OK  $3  abc")),
-    (r#"EVAL "return {err='A b\r\n:1\r\n'}" 0"#, Error("A b  :1")),
-    (r#"EVAL "return redis.status_reply('x\r\n:1')" 0"#, Is("x  :1")),
+    (r#"EVAL "return redis.error_reply('x\\r\\n+OK\\r\\n$3\\r\\nabc')" 0"#, Error("ERR x  +OK  $3  abc")),
+    (r#"EVAL "return {err='A b\\r\\n:1\\r\\n'}" 0"#, Error("A b  :1")),
+    (r#"EVAL "return redis.status_reply('x\\r\\n:1')" 0"#, Is("x  :1")),
     (r#"EVAL "return {err='a' .. string.char(0) .. 'b'}" 0"#, Error("a b")),
-    (r#"EVAL "return redis.call('x\r\n+OK\r\n')" 0"#, Error("ERR Unknown Redis command called from script")),
-    (r#"EVAL "error('x\r\n+OK\r\n')" 0"#, Error("ERR user_script:1: x  +OK")),
+    (r#"EVAL "return redis.call('x\\r\\n+OK\\r\\n')" 0"#, Error("ERR Unknown Redis command called from script")),
+    (r#"EVAL "error('x\\r\\n+OK\\r\\n')" 0"#, Error("ERR user_script:1: x  +OK")),
     // S17: errors that are none, digests that are none.
     (r#"EVAL "return {err={}}" 0"#, Is("[]")),
     (r#"EVAL "error({err={}})" 0"#, Error("ERR unknown error")),
@@ -86,7 +86,7 @@ const ROWS: &[(&str, Want)] = &[
     ("EVALSHA zz 0", Error("NOSCRIPT")),
     ("SCRIPT FLAGS short-sha", Error("ERR unknown subcommand 'FLAGS'. Try SCRIPT HELP.")),
     ("SCRIPT EXISTS short", Is("[0]")),
-    ("COMMAND GETKEYS EVAL x 99999999", Error("ERR")),
+    ("COMMAND GETKEYS EVAL x 99999999", Is("[]")),
     (r#"FUNCTION RESTORE "\xf5\x81\xff\xff\xff\xff\xff\xff\xff\xff\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00""#, Error("ERR")),
 ];
 
@@ -111,7 +111,7 @@ fn scripts_that_take_memory_are_ended() {
     target.say("EVAL 'return 1' 0");
     target.settle();
     for code in [
-        "local t = {} while true do t[#t + 1] = string.rep('x', 1e6) end",
+        "local t = {} while true do t[#t + 1] = string.rep(tostring(#t), 1e6) end",
         "local s = 'x' while true do s = s .. s end",
         "return cjson.encode(string.rep(string.char(1), 400 * 1024 * 1024))",
         "local s = string.rep(string.char(1), 5e6) return #cjson.encode({s, s, s, s, s, s, s, s})",
