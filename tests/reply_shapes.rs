@@ -32,6 +32,14 @@ const NOT_APPLICABLE: &[(&str, &str)] = &[
 
 /// What has to happen before a request, on top of the setup: the recording ran them one after the other.
 const BEFORE: &[(&str, &str)] = &[
+    (
+        "FUNCTION LIST",
+        "FUNCTION LOAD REPLACE \"#!lua name=lib\\nredis.register_function{function_name='f', description='text', callback=function() end, flags={'no-writes'}}\"",
+    ),
+    (
+        "FUNCTION LIST WITHCODE",
+        "FUNCTION LOAD REPLACE \"#!lua name=lib\\nredis.register_function{function_name='f', description='text', callback=function() end, flags={'no-writes'}}\"",
+    ),
     ("SORT l BY nosort GET nokey_* GET #", "LTRIM l 0 1"),
     ("HINCRBYFLOAT h num 1.5", "HSET h num 1"),
     ("ZMPOP 1 z2 MIN COUNT 2", "ZADD z2 4 b"),

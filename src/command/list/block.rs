@@ -86,7 +86,13 @@ fn move_or_wait(
     let source = ctx.args.get(1);
     ctx.db.expire_if_due(source);
     if ctx.db.peek_as::<List>(source)?.is_none() {
-        wait(ctx, ctx.args.slice(1..2), timeout, |_, _, out| out.null());
+        if ctx.core.depth > 0 {
+            ctx.out.null();
+        } else {
+            // One that has waited in vain is told with another reply than one that may not wait.
+            let keys = ctx.args.slice(1..2);
+            wait(ctx, keys, timeout, |_, _, out| out.null_array());
+        }
         return Ok(());
     }
     move_element(ctx, from, to)?;

@@ -130,7 +130,8 @@ fn behind_damaged_lengths_it_goes_on() {
             rng.next_u64() as u8
         };
         let report = checked(&bad);
-        assert!(report.keys >= KEYS - 5, "byte {at}: {report:?}");
+        // A length that became large may take its neighbours along.
+        assert!(report.keys >= KEYS * 3 / 4, "byte {at}: {report:?}");
         if bad != bytes {
             assert!(!report.is_good(), "byte {at}");
         }
