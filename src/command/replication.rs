@@ -227,7 +227,10 @@ fn psync(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.runner().become_master();
     }
     check_source(ctx)?;
-    let asked = u64::try_from(next - 1).ok().filter(|_| id != "?");
+    let asked = next
+        .checked_sub(1)
+        .and_then(|offset| u64::try_from(offset).ok());
+    let asked = asked.filter(|_| id != "?");
     let asked = asked.map(|offset| (id.as_str(), offset));
     ctx.attach_replica(asked, false);
     Ok(())
