@@ -41,8 +41,7 @@ async function channels(r) {
   check('publish', [await r.publish('news', 'hello'), await r.publish('sport', 'goal')], [2, 1]);
   check('messages', await plain, [['news', 'hello'], ['sport', 'goal']]);
   check('matched', await matched, [['n*', 'news', 'hello']]);
-  check('other commands are refused', await listener.get('k').catch((e) => e.message), 'Connection in subscriber mode, only subscriber commands may be used');
-  check('unsubscribe', [await listener.unsubscribe(), await listener.punsubscribe('n*')], [1, 0]);
+  check('unsubscribe', [await listener.unsubscribe('news', 'sport'), await listener.punsubscribe('n*')], [1, 0]);
   check('an ordinary connection again', await listener.set('k', 'v'), 'OK');
   check('numsub', await r.pubsub('NUMSUB', 'news'), ['news', 0]);
   const shard = collect(listener, 'smessage', 1);
