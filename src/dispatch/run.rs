@@ -191,6 +191,7 @@ impl Runner<'_> {
         let mut keys = self.ks.at(db);
         keys.no_touch = client.flags.contains(ClientFlags::NO_TOUCH);
         crash::running(Some(command.id));
+        let begin = out.mark();
         let mut ctx = Ctx {
             args,
             db: keys,
@@ -200,6 +201,8 @@ impl Runner<'_> {
             command,
         };
         if let Err(error) = (command.spec.run)(&mut ctx) {
+            // An error is the whole reply, whatever the handler had begun to write.
+            out.truncate(begin);
             out.error(error.as_bytes());
         }
         crash::running(None);

@@ -178,6 +178,10 @@ fn positions(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<SmallVec<[Strea
             if stream.and_then(|stream| stream.group(group)).is_none() {
                 return Err(no_group(key, group, " in XREADGROUP with GROUP option"));
             }
+        } else {
+            // Before anything is replied.
+            ctx.db.expire_if_due(key);
+            ctx.db.peek_as::<StreamMut>(key)?;
         }
         from.push(match resumed.get(at) {
             Some(&id) => id,

@@ -252,3 +252,13 @@ fn effects_are_logged_as_redis_does() {
         assert_eq!(logged(line), log, "{line}");
     }
 }
+
+#[test]
+fn a_read_of_a_wrong_type_replies_once() {
+    let mut bench = Bench::new();
+    bench.say("XADD s 1-1 a b");
+    bench.say("SET other x");
+    let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
+    assert_eq!(bench.say("XREAD STREAMS s other 0 0"), wrong);
+    assert_eq!(bench.say("XREAD STREAMS other s 0 0"), wrong);
+}
