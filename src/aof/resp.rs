@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::base::num;
+pub use crate::log::encode as write;
 
 /// Redis' own limit.
 const MAX_ARGS: i64 = i32::MAX as i64;
@@ -144,20 +145,6 @@ pub fn is(words: &[&[u8]], name: &str) -> bool {
     words
         .first()
         .is_some_and(|word| word.eq_ignore_ascii_case(name.as_bytes()))
-}
-
-/// Appends a command.
-pub fn write<'a>(out: &mut Vec<u8>, words: impl ExactSizeIterator<Item = &'a [u8]>) {
-    out.push(b'*');
-    num::write_i64(out, words.len() as i64);
-    out.extend_from_slice(b"\r\n");
-    for word in words {
-        out.push(b'$');
-        num::write_i64(out, word.len() as i64);
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 #[cfg(test)]

@@ -235,7 +235,8 @@ impl CommandLog {
     }
 }
 
-fn encode<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+/// Appends a command as a client would send it.
+pub fn encode<'a>(out: &mut Vec<u8>, args: impl ExactSizeIterator<Item = &'a [u8]>) {
     out.push(b'*');
     num::write_i64(out, args.len() as i64);
     out.extend_from_slice(b"\r\n");

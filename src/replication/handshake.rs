@@ -84,12 +84,8 @@ pub struct Handshake {
 
 /// The request of these words.
 pub fn request(words: &[&[u8]]) -> Vec<u8> {
-    let mut out = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        out.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
+    let mut out = Vec::new();
+    crate::log::encode(&mut out, words.iter().copied());
     out
 }
 
