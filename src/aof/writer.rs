@@ -72,6 +72,8 @@ struct Shared {
     /// Jobs in the queue or being done.
     busy: AtomicUsize,
     syncing: AtomicBool,
+    /// Held from a plan to its end: two that overlap would take what the other one has not made safe.
+    turn: Mutex<()>,
     /// The actor has been told of progress and has not looked yet.
     told: AtomicBool,
     notify: Box<dyn Fn() + Send + Sync>,
@@ -102,6 +104,7 @@ impl Gate {
     /// # Errors
     /// If the sync fails.
     pub fn begin_to_keep(&self) -> io::Result<()> {
+        let _turn = lock(&self.0.turn);
         let plan = {
             let mut sink = lock(&self.0.sink);
             sink.keeps = !self.0.is(AppendFsync::No);
@@ -155,6 +158,7 @@ impl Writer {
             policy: AtomicU8::new(number(policy)),
             busy: AtomicUsize::new(0),
             syncing: AtomicBool::new(false),
+            turn: Mutex::new(()),
             told: AtomicBool::new(false),
             notify,
             sync_wish: Mutex::new(false),
@@ -429,6 +433,7 @@ impl Shared {
     }
 
     fn leave_torn(&self) {
+        let _turn = lock(&self.turn);
         let mut sink = lock(&self.sink);
         if sink.is_torn() {
             let recovered = sink.recover(&mut lock(&self.dir));
@@ -505,6 +510,7 @@ impl Shared {
 
     /// Makes what is written safe. Comes back when it is, or when the process is about to end.
     fn sync(&self) {
+        let _turn = lock(&self.turn);
         self.syncing.store(true, Ordering::Release);
         let plan = lock(&self.sink).plan();
         let result = self.sync_files(&plan);

@@ -222,3 +222,27 @@ fn after_a_failed_sync_everything_unsafe_is_in_a_new_part() {
         }
     }
 }
+
+#[test]
+fn syncs_from_both_threads_take_turns() {
+    let _alone = lock(&ALONE);
+    let mut bench = Bench::new("turns", AppendFsync::Always);
+    failpoint::arm("aof.fsync=delay:2x1000");
+    for round in 0..40 {
+        bench.put(3);
+        bench.writer().request_sync();
+        if round % 8 == 7 {
+            let open = lock(&bench.dir).create_incr().unwrap();
+            lock(&bench.dir).add_incr(&open.part).unwrap();
+            bench.writer().switch(open);
+            for _ in 0..12 {
+                bench.writer().request_sync();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+    bench.wait_synced();
+    failpoint::arm("");
+    assert_eq!(bench.read(), 120);
+    assert!(bench.end());
+}
