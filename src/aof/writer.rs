@@ -253,7 +253,9 @@ impl Writer {
         self.shared.wake.notify_one();
         self.request_sync();
         for thread in self.threads.drain(..) {
-            let _ = thread.join();
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
         }
     }
 
