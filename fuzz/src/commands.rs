@@ -114,6 +114,12 @@ fn is_excluded(call: &Call) -> bool {
             )
 }
 
+fn is_unsubscribe(word: &[u8]) -> bool {
+    [&b"unsubscribe"[..], b"punsubscribe", b"sunsubscribe"]
+        .iter()
+        .any(|name| word.eq_ignore_ascii_case(name))
+}
+
 impl Session {
     /// Runs one call and checks the reply.
     pub fn run(&mut self, call: Call) {
@@ -182,12 +188,16 @@ impl Session {
         // These show what stands beside replies in RESP3.
         let two = self.client.resp3 && is_word(0, b"debug") && is_word(1, b"protocol");
         let replies = reply::count(&bytes);
-        // Subscribers get as many replies as channels, and messages.
+        // Subscribers get as many replies as channels, and messages; in a transaction too.
         let subscribes = self.client.subs.is_some()
             || self.client.resp3
-            || is_word(0, b"unsubscribe")
-            || is_word(0, b"punsubscribe")
-            || is_word(0, b"sunsubscribe");
+            || self
+                .history
+                .iter()
+                .rev()
+                .take(if is_word(0, b"exec") { usize::MAX } else { 1 })
+                .take_while(|call| !call[0].eq_ignore_ascii_case(b"multi"))
+                .any(|call| is_unsubscribe(&call[0]));
         assert!(
             replies == Some(1)
                 || subscribes && replies.is_some()
