@@ -421,6 +421,10 @@ fn reply(ctx: &mut Ctx<'_>) -> Outcome {
             ClientFlags::REPLY_SKIP_NEXT,
             !flags.contains(ClientFlags::REPLY_OFF),
         );
+        if ctx.core.depth > 0 {
+            // Without this the reply of EXEC would lack an element, and its client would wait for it.
+            ctx.out.ok();
+        }
     } else {
         return Err(Error::SYNTAX);
     }

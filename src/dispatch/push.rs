@@ -150,6 +150,7 @@ impl Server {
                 core.held.hold(client, offset);
             }
             core.check_output_limit(id);
+            core.weigh(id);
         }
         // The room stays for the next turn.
         core.pushes.marked = marked;

@@ -69,6 +69,11 @@ fn replies_are_dropped_on_request() {
     assert_eq!(bench.say("PING"), "");
     assert_eq!(bench.say("CLIENT REPLY ON"), "+OK");
     assert_eq!(bench.say("CLIENT REPLY maybe"), "-ERR syntax error");
+    // The reply of EXEC has an element for each command.
+    bench.say("MULTI");
+    bench.say("CLIENT REPLY SKIP");
+    bench.say("PING");
+    assert_eq!(bench.say("EXEC"), "*2 +OK +PONG");
 }
 
 #[test]
