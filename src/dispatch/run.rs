@@ -45,6 +45,7 @@ pub enum Called {
 impl Runner<'_> {
     /// Runs one command and writes its reply.
     pub fn execute(&mut self, client: &mut Client, out: &mut Reply, args: Args<'_>) -> Called {
+        self.core.unit_us = self.core.now_us;
         let mut begin = out.mark();
         // Of a wait that is over.
         client.resume.clear();
@@ -147,7 +148,7 @@ impl Runner<'_> {
                 return Err((Some(command), error));
             }
             if command.spec.name == "exec" {
-                flags |= multi.flags;
+                flags = multi.flags_of_exec(flags);
             }
         }
         let call = Call {
