@@ -345,6 +345,7 @@ impl Core {
             stats.usec += blocked.spent_us.max(0) as u64;
             stats.failed += u64::from(failed);
             self.stats.total_commands += 1;
+            client.total_commands += 1;
         }
         if let Some(waiting) = &mut client.waiting {
             waiting.next += 1;

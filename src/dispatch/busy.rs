@@ -153,7 +153,6 @@ fn answer_batch(ks: &mut Keyspace, core: &mut Core, client: &mut Client, mut wai
             }
             Err((command, error)) => run.reject(client, &mut out, command, error),
         }
-        client.total_commands += 1;
         if client.is(ClientFlags::REPLY_OFF) {
             out.truncate(begin);
         }

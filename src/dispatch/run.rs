@@ -80,7 +80,6 @@ impl Runner<'_> {
             }
             Err((command, error)) => self.reject(client, out, command, error),
         }
-        client.total_commands += 1;
         if client
             .flags
             .intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
@@ -229,6 +228,7 @@ impl Runner<'_> {
             return Called::Blocked;
         }
         duration_us += std::mem::take(&mut client.spent_us);
+        client.total_commands += 1;
         self.record(client, command, &args, duration_us, failed);
         Called::Done
     }

@@ -51,6 +51,11 @@ pub fn run(ctx: &mut Ctx<'_>, what: &Run<'_>) -> Outcome {
     let Some(mut engine) = place.take() else {
         return Err(Error::new("ERR a script can not run inside a script"));
     };
+    let mut runner = Runner {
+        ks: &mut *ctx.db.ks,
+        core: &mut *ctx.core,
+    };
+    runner.show_script(ctx.client, &ctx.args);
     let limit = memory_limit(&ctx.core.config);
     engine.exchange.borrow_mut().memory_limit = limit;
     ctx.core.scripts.running = Some(Running {
