@@ -131,6 +131,7 @@ pub static TABLE: &[Spec] = &[
                 since: "3.0.0",
                 arity: 3,
                 flags: flags!(ADMIN | STALE | NO_ASYNC_LOADING),
+                history: &[("7.2.0", "Gossip tells the other nodes.")],
                 summary: "Removes a node.",
                 complexity: "O(1)",
                 syntax: "node-id",
@@ -197,6 +198,7 @@ pub static TABLE: &[Spec] = &[
                 since: "3.0.0",
                 arity: -4,
                 flags: flags!(ADMIN | STALE | NO_ASYNC_LOADING),
+                history: &[("4.0.0", "Added the port of the cluster bus.")],
                 summary: "Makes two nodes know each other.",
                 complexity: "O(1)",
                 syntax: "ip port/i [cluster-bus-port/i@4.0.0]",
@@ -334,7 +336,7 @@ pub static TABLE: &[Spec] = &[
                 flags: flags!(LOADING | STALE),
                 tips: &["nondeterministic_output", "request_policy:all_shards"],
                 summary: "Measures the use of slots.",
-                complexity: "O(N)",
+                complexity: "O(N); O(N*log(N))",
                 syntax: "filter<SLOTSRANGE:slotsrange{start-slot/i end-slot/i}|ORDERBY:orderby{metric [LIMIT:limit/i] [order<ASC|DESC>]}>",
                 run: disabled,
                 ..ROW
@@ -348,6 +350,10 @@ pub static TABLE: &[Spec] = &[
                 doc_flags: DocFlags::DEPRECATED,
                 deprecated_since: "7.0.0",
                 replaced_by: "`CLUSTER SHARDS`",
+                history: &[
+                    ("4.0.0", "Added the identifiers of nodes."),
+                    ("7.0.0", "Added further data about nodes."),
+                ],
                 summary: "Describes which node has which slots.",
                 complexity: "O(N)",
                 run: disabled,
@@ -391,7 +397,7 @@ mod tests {
     #[test]
     fn cluster_mode_is_off() {
         let mut bench = Bench::new();
-        let off = "-ERR This instance has cluster support disabled\r\n";
+        let off = "-ERR This instance has cluster support disabled";
         for line in [
             "ASKING",
             "READONLY",

@@ -54,7 +54,7 @@ pub static TABLE: &[Spec] = &[Spec {
             flags: flags!(ADMIN | NOSCRIPT | NO_ASYNC_LOADING),
             summary: "Loads a module with settings.",
             complexity: "O(1)",
-            syntax: "path [CONFIG:configs{name value}...+] [ARGS:args...]",
+            syntax: "path [CONFIG:configs{name value}+...] [ARGS:args...]",
             run: refuse,
             ..ROW
         },
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn there_are_no_modules() {
         let mut bench = Bench::new();
-        assert_eq!(bench.say("MODULE LIST"), "*0\r\n");
+        assert_eq!(bench.say("MODULE LIST"), "*0");
         assert!(bench.say("MODULE HELP").contains("MODULE <subcommand> "));
         for line in ["MODULE LOAD /x", "MODULE LOADEX /x", "MODULE UNLOAD x"] {
             assert!(
