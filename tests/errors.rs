@@ -43,6 +43,7 @@ const NOT_APPLICABLE: &[(&str, &str)] = &[
         "nothing is forked: a rewrite of the log does not wait for a save",
     ),
     ("maxclients-002", "cluster mode is not built yet"),
+    ("masterdown-003", "the reply is described, not recorded"),
     ("script-093", "it needs a key of a case before it"),
     ("oom-008", "it needs a key of a case before it"),
     ("noperm-017", "the reply is the number of a connection"),
@@ -286,6 +287,11 @@ fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> 
         "tracking OPTIN" => track(client, &["OPTIN"]),
         "tracking OPTOUT" => track(client, &["OPTOUT"]),
         "tracking BCAST PREFIX ab" => track(client, &["BCAST", "PREFIX", "ab"]),
+        "reply of the killed script" | "reply of the killed function" => {
+            client.line("CONFIG SET busy-reply-threshold 20");
+            client.line("FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f', function() while 1 do end end)\"");
+            return Some(server.connect().into());
+        }
         _ if disturbance(state).is_some() => {
             client.call(&["XGROUP", "CREATE", "xs", "g", "$", "MKSTREAM"]);
             return Some(server.connect().into());
@@ -296,11 +302,6 @@ fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> 
             client.line("MULTI");
             client.line("SET k v");
             return Some(run_without_end(server, state).into());
-        }
-        "reply of the killed script" | "reply of the killed function" => {
-            client.line("CONFIG SET busy-reply-threshold 20");
-            client.line("FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f', function() while 1 do end end)\"");
-            return Some(server.connect().into());
         }
         _ if state.starts_with("EVAL ") || state.starts_with("FCALL ") => {
             return Some(run_without_end(server, state).into());

@@ -77,7 +77,7 @@ impl Target {
         self.baseline = rss(&self.server);
     }
 
-    /// The line alone, and once more in the middle of a pipeline, in a transaction and as the call of a script.
+    /// The line alone, and once more in the middle of a pipeline.
     pub fn attack(&mut self, line: &str, want: &Want) {
         let begin = Instant::now();
         let reply = self.say(line);
@@ -104,7 +104,6 @@ impl Target {
             check(line, &second, want);
         }
         self.assert_well(line);
-        self.attack_inside(line, &args, want);
         assert!(
             begin.elapsed() < 4 * PATIENCE,
             "{line}: {:?}",
@@ -112,12 +111,18 @@ impl Target {
         );
     }
 
-    /// The command within MULTI and EXEC, and called by a script; the code of a script as a function.
+    /// As [`Target::attack_all`], then each of them within MULTI and EXEC, and called by a script; the code of a script
+    /// as a function too.
+    pub fn attack_everywhere(&mut self, lines: &[(&str, Want)]) {
+        self.attack_all(lines);
+        for (line, want) in lines {
+            let args = words::split(line).expect("balanced quotes");
+            self.attack_inside(line, &args, want);
+        }
+    }
+
     fn attack_inside(&mut self, line: &str, args: &[Vec<u8>], want: &Want) {
         let name = String::from_utf8_lossy(&args[0]).to_ascii_uppercase();
-        if ["MULTI", "RESET", "QUIT", "HELLO", "AUTH", "CLIENT"].contains(&name.as_str()) {
-            return;
-        }
         let mut wire = crate::support::resp::encode(&["MULTI"]);
         wire.extend(crate::support::resp::encode(args));
         wire.extend(crate::support::resp::encode(&["EXEC"]));

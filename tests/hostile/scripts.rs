@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Target, Want, Want::*};
+use crate::harness::{Target, Want, Want::*, shown};
 use crate::support::Server;
 
 /// Answers as Redis gives them, where it survives the script.
@@ -95,11 +95,11 @@ fn scripts_that_broke_servers() {
     let mut target = Target::new(&[]);
     target.say("EVAL 'return 1' 0");
     target.settle();
-    target.attack_all(ROWS);
+    target.attack_everywhere(ROWS);
     for marks in [1, 100, 65_536] {
         let code = format!("--[{}", "=".repeat(marks));
         let reply = target.client.call(&["EVAL", &code, "0"]);
-        assert_eq!(crate::harness::shown(&reply), "(nil)", "{marks}");
+        assert_eq!(shown(&reply), "(nil)", "{marks}");
     }
     target.assert_well("brackets without an end");
 }
@@ -226,7 +226,7 @@ fn a_full_sync_while_a_script_runs() {
     let mut other = server.connect();
     other.line(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
     let deadline = Instant::now() + Duration::from_secs(20);
-    while other.line("GET first").text() != "1" {
+    while shown(&other.line("GET first")) != "1" {
         assert!(Instant::now() < deadline, "{}", server.log());
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -253,7 +253,7 @@ fn a_full_sync_while_a_script_runs() {
         let end = runner.read().expect("a reply").text();
         assert!(end.starts_with("ERR Script killed by user"), "{end}");
         let deadline = Instant::now() + Duration::from_secs(20);
-        while other.line("GET second").text() != "2"
+        while shown(&other.line("GET second")) != "2"
             || !other.line("FUNCTION LIST").items().is_empty()
         {
             assert!(Instant::now() < deadline, "{}", server.log());
