@@ -14,11 +14,10 @@ use support::{Client, Server, Value, reference, words};
 /// Whole categories whose feature does not exist yet.
 const LATER_CATEGORIES: &[(&str, &str)] = &[
     ("migrate", "needs another server: tests/rdb.rs"),
-    ("readonly-replica", "replication is not built yet"),
-    ("failover", "replication is not built yet"),
-    ("noreplicas", "replication is not built yet"),
-    ("masterdown", "replication is not built yet"),
-    ("busy", "they are played by the tests of hostile scripts"),
+    (
+        "failover",
+        "needs a replica that stands still: tests/replication.rs",
+    ),
     ("loading", "needs a server that loads: tests/rdb.rs"),
     ("cluster", "cluster mode is not built yet"),
     ("sentinel", "only a Sentinel has it: tests/sentinel.rs"),
@@ -44,6 +43,7 @@ const NOT_APPLICABLE: &[(&str, &str)] = &[
         "nothing is forked: a rewrite of the log does not wait for a save",
     ),
     ("maxclients-002", "cluster mode is not built yet"),
+    ("masterdown-003", "the reply is described, not recorded"),
     ("script-093", "it needs a key of a case before it"),
     ("oom-008", "it needs a key of a case before it"),
     ("noperm-017", "the reply is the number of a connection"),
@@ -143,8 +143,72 @@ fn skip_reason(case: &Case) -> Option<&'static str> {
     lines.filter_map(|line| is_later(line)).next()
 }
 
-/// Connections that hold a state beside the one that sends the request.
-type Others = Vec<Client>;
+/// What holds a state beside the connection that sends the request.
+#[derive(Default)]
+struct Others {
+    clients: Vec<Client>,
+    master: Option<Server>,
+}
+
+impl From<Client> for Others {
+    fn from(client: Client) -> Others {
+        Others {
+            clients: vec![client],
+            master: None,
+        }
+    }
+}
+
+/// Asks until the reply is of this kind.
+fn wait_for(client: &mut Client, line: &str, done: impl Fn(&Value) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let reply = client.line(line);
+        if done(&reply) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{line}: {reply:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn is_busy(reply: &Value) -> bool {
+    reply.is_error() && reply.text().starts_with("BUSY")
+}
+
+/// A client whose script runs, for so long that others hear of it.
+fn run_without_end(server: &Server, state: &str) -> Client {
+    let mut client = server.connect();
+    client.line("CONFIG SET busy-reply-threshold 20");
+    let writes = if state.contains("has written") {
+        "redis.call('set', 'x', '1') "
+    } else {
+        ""
+    };
+    if state.starts_with("FCALL") {
+        client.line(&format!("FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f', function() {writes}while 1 do end end)\""));
+        client.send(&["FCALL", "f", "0"]).expect("send");
+    } else {
+        let code = format!("{writes}while 1 do end");
+        client.send(&["EVAL", &code, "0"]).expect("send");
+    }
+    wait_for(&mut server.connect(), "PING", is_busy);
+    client
+}
+
+/// The server follows another one, which runs until the case is over.
+fn follow(server: &Server) -> Others {
+    let master = Server::start();
+    let mut client = server.connect();
+    client.line(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
+    wait_for(&mut client, "INFO replication", |info| {
+        info.text().contains("master_link_status:up")
+    });
+    Others {
+        clients: Vec::new(),
+        master: Some(master),
+    }
+}
 
 /// The user of the cases about missing rights.
 const USER_U: &str =
@@ -223,15 +287,42 @@ fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> 
         "tracking OPTIN" => track(client, &["OPTIN"]),
         "tracking OPTOUT" => track(client, &["OPTOUT"]),
         "tracking BCAST PREFIX ab" => track(client, &["BCAST", "PREFIX", "ab"]),
+        "reply of the killed script" | "reply of the killed function" => {
+            client.line("CONFIG SET busy-reply-threshold 20");
+            client.line("FUNCTION LOAD \"#!lua name=l\\nredis.register_function('f', function() while 1 do end end)\"");
+            return Some(server.connect().into());
+        }
         _ if disturbance(state).is_some() => {
             client.call(&["XGROUP", "CREATE", "xs", "g", "$", "MKSTREAM"]);
-            return Some(vec![server.connect()]);
+            return Some(server.connect().into());
         }
-        "second client idle" | "own id" => return Some(vec![server.connect()]),
+        "second client idle" | "own id" => return Some(server.connect().into()),
+        "nothing running" => {}
+        "EVAL running, MULTI/SET queued before" => {
+            client.line("MULTI");
+            client.line("SET k v");
+            return Some(run_without_end(server, state).into());
+        }
+        _ if state.starts_with("EVAL ") || state.starts_with("FCALL ") => {
+            return Some(run_without_end(server, state).into());
+        }
+        "replica, link up" => return Some(follow(server)),
+        "replica, link down, replica-serve-stale-data no" => {
+            client.line(&format!("REPLICAOF 127.0.0.1 {}", support::free_port()));
+            set(client, "replica-serve-stale-data", "no");
+        }
+        "min-replicas-to-write 3, one replica"
+        | "min-replicas-to-write 3, in MULTI"
+        | "after it" => {
+            set(client, "min-replicas-to-write", "3");
+            if state != "min-replicas-to-write 3, one replica" {
+                client.line("MULTI");
+            }
+        }
         "maxclients 2, two connected" => {
             let other = server.connect();
             set(client, "maxclients", "2");
-            return Some(vec![other]);
+            return Some(other.into());
         }
         "dbfilename is a directory"
         | "save point configured, dbfilename is a directory"
@@ -260,7 +351,7 @@ fn prepare(state: &str, server: &Server, client: &mut Client) -> Option<Others> 
         }
         _ => return None,
     }
-    Some(Vec::new())
+    Some(Others::default())
 }
 
 /// Puts a directory where the file of saves should be.
@@ -282,6 +373,8 @@ fn disturbance(state: &str) -> Option<&'static str> {
         "client blocked in XREADGROUP, key deleted" => "DEL xs",
         "client blocked in XREADGROUP, group destroyed" => "XGROUP DESTROY xs g",
         "client blocked in XREADGROUP, key overwritten by SET" => "SET xs v",
+        "reply of the killed script" => "SCRIPT KILL",
+        "reply of the killed function" => "FUNCTION KILL",
         _ => return None,
     })
 }
@@ -306,7 +399,7 @@ fn fill_in(request: &str, client: &mut Client, others: &mut Others) -> String {
         text = text.replace("<own id>", &id);
     }
     if text.contains("<its id>") {
-        let id = others[0].call(&["CLIENT", "ID"]).int().to_string();
+        let id = others.clients[0].call(&["CLIENT", "ID"]).int().to_string();
         text = text.replace("<its id>", &id);
     }
     let version = payload(|bytes| bytes[5..7].copy_from_slice(&32767u16.to_le_bytes()));
@@ -322,6 +415,10 @@ fn fill_in(request: &str, client: &mut Client, others: &mut Others) -> String {
             payload(|bytes| bytes[0] = 99),
         ),
         ("<closed port>", support::free_port().to_string()),
+        (
+            "<master port>",
+            others.master.as_ref().map_or(0, Server::port).to_string(),
+        ),
     ] {
         text = text.replace(name, &with);
     }
@@ -374,7 +471,7 @@ fn run(case: &Case, server: &Server) -> Outcome {
     for line in &case.commands_before {
         client.line(line);
     }
-    let mut others = Others::new();
+    let mut others = Others::default();
     if let Some(state) = &case.state {
         match prepare(state, server, &mut client) {
             Some(prepared) => others = prepared,
@@ -382,13 +479,18 @@ fn run(case: &Case, server: &Server) -> Outcome {
         }
     }
     // These cases go on where the two before them in the file ended.
-    if ["oom-012", "misconf-009"].contains(&case.id.as_str()) {
+    let goes_on = ["oom-012", "misconf-009", "readonly-replica-012"];
+    if goes_on.contains(&case.id.as_str()) {
         client.line("MULTI");
+    }
+    if goes_on.contains(&case.id.as_str()) || case.id == "noreplicas-006" {
         client.line("SET a 1");
     }
     if case.request == "(connect)" {
         // The first connection must stay, or the new one may take its place.
-        others.push(std::mem::replace(&mut client, server.connect()));
+        others
+            .clients
+            .push(std::mem::replace(&mut client, server.connect()));
         client.set_read_timeout(Duration::from_secs(3));
     } else {
         let bytes = raw_request(&case.id).unwrap_or_else(|| {
@@ -404,8 +506,12 @@ fn run(case: &Case, server: &Server) -> Outcome {
         let _ = client.send_raw(&bytes);
     }
     if let Some(line) = case.state.as_deref().and_then(disturbance) {
-        wait_until_blocked(&mut others[0]);
-        others[0].line(line);
+        if line.ends_with("KILL") {
+            wait_for(&mut others.clients[0], "PING", is_busy);
+        } else {
+            wait_until_blocked(&mut others.clients[0]);
+        }
+        others.clients[0].line(line);
     }
     let seen = observe(&mut client, &case.replies[0]);
     // Of one reply the file tells only how it begins.
@@ -419,7 +525,7 @@ fn run(case: &Case, server: &Server) -> Outcome {
     if !case.replies.iter().any(fits) {
         return Outcome::Different(seen);
     }
-    if case.id == "client-001" && !others[0].is_closed() {
+    if case.id == "client-001" && !others.clients[0].is_closed() {
         return Outcome::Different("the killed client is still connected".to_string());
     }
     Outcome::Same

@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Client, Server, Value};
 
 /// A frame in one line: `>message a x`, `*subscribe a 1`.
@@ -176,4 +176,88 @@ fn subscribers_share_one_message() {
             text.len()
         );
     }
+}
+
+/// Most memory that the server ever had resident, in bytes.
+fn peak_memory(server: &Server) -> u64 {
+    let path = format!("/proc/{}/status", server.pid());
+    let status = std::fs::read_to_string(path).expect("a live process");
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_ascii_whitespace().next());
+    number.expect("VmHWM").parse::<u64>().expect("a number") * 1024
+}
+
+/// Room for so many connections on both sides; false if that may not be.
+fn raise_file_limit(files: u64) -> bool {
+    use ferrite::base::sys;
+    let enough = |limit: std::io::Result<(u64, u64)>| limit.is_ok_and(|(soft, _)| soft >= files);
+    enough(sys::open_files_limit())
+        || sys::set_open_files_limit(files).is_ok() && enough(sys::open_files_limit())
+}
+
+/// One message to ten thousand subscribers is encoded once; one of them that does not read is cut off, and the others
+/// get what comes after it in time.
+#[test]
+fn ten_thousand_subscribers() {
+    const SUBSCRIBERS: usize = 10_000;
+    const BYTES: usize = 8 * 1024;
+    if !raise_file_limit(SUBSCRIBERS as u64 + 500) {
+        eprintln!("skipped: no {SUBSCRIBERS} open files are allowed here");
+        return;
+    }
+    let server = Server::with_options(&[
+        "--maxclients",
+        "10200",
+        "--client-output-buffer-limit",
+        "pubsub 1mb 0 0",
+    ]);
+    let mut subscribers: Vec<Client> = (0..SUBSCRIBERS).map(|_| server.connect()).collect();
+    for client in &mut subscribers {
+        client.send(&["SUBSCRIBE", "news"]).expect("send");
+    }
+    for client in &mut subscribers {
+        assert_eq!(next(client), "[subscribe news 1]");
+    }
+    let mut deaf = server.connect();
+    deaf.line("SUBSCRIBE flood");
+    deaf.send(&["SUBSCRIBE", "news"]).expect("send");
+    let mut publisher = server.connect();
+    publisher.set_read_timeout(Duration::from_secs(20));
+    let mut publish = |text: &str, receivers: usize| {
+        let begin = Instant::now();
+        assert_eq!(
+            publisher.call(&["PUBLISH", "news", text]).int(),
+            receivers as i64
+        );
+        for client in &mut subscribers {
+            let message = client.read().expect("the message");
+            assert_eq!(message.items()[2].text(), text);
+        }
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(20), "{took:?}");
+    };
+    let before = peak_memory(&server);
+    publish(&"x".repeat(BYTES), SUBSCRIBERS + 1);
+    let more = peak_memory(&server) - before;
+    // A copy for each of them would be 80 MB.
+    assert!(
+        more < (SUBSCRIBERS * BYTES / 4) as u64,
+        "{} KiB more",
+        more >> 10
+    );
+    // One stops reading while much comes for it.
+    let mut flooder = server.connect();
+    let flood: Vec<Vec<String>> = (0..100)
+        .map(|_| vec!["PUBLISH".into(), "flood".into(), "y".repeat(BYTES)])
+        .collect();
+    for turn in 0.. {
+        assert!(turn < 200, "the subscriber is still there");
+        flooder.pipeline(&flood);
+        if flooder.line("PUBSUB NUMSUB flood").items()[1].int() == 0 {
+            break;
+        }
+    }
+    publish("behind it", SUBSCRIBERS);
+    assert!(server.log().contains("overcoming of output buffer limits"));
 }

@@ -21,7 +21,8 @@ const NOT_APPLICABLE: &[(&str, &str)] = &[
         "summaries and subcommands of one release",
     ),
     ("SENTINEL", "only a Sentinel has it: tests/sentinel.rs"),
-    ("ROLE", "comes with replication"),
+    ("CLUSTER", "recorded in cluster mode"),
+    ("ROLE", "a shape for each role: tests/replication.rs"),
     ("INFO sentinel", "only a Sentinel has it: tests/sentinel.rs"),
     (
         "SLOWLOG GET",

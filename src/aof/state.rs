@@ -170,7 +170,7 @@ pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
         time_s,
         ..Chunk::default()
     };
-    if taken.units.iter().all(|unit| unit.keep) {
+    if taken.instead.is_empty() && taken.units.iter().all(|unit| unit.keep) {
         chunk.ends.extend(
             taken
                 .units
@@ -180,9 +180,15 @@ pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
         chunk.bytes = taken.bytes;
     } else {
         let mut start = 0;
-        for unit in &taken.units {
-            if unit.keep {
-                chunk.bytes.extend_from_slice(&taken.bytes[start..unit.end]);
+        let mut instead = taken.instead.iter().peekable();
+        for (index, unit) in taken.units.iter().enumerate() {
+            let bytes = match instead.next_if(|(at, _)| *at == index) {
+                Some((_, bytes)) => bytes,
+                None if unit.keep => &taken.bytes[start..unit.end],
+                None => &[],
+            };
+            if !bytes.is_empty() {
+                chunk.bytes.extend_from_slice(bytes);
                 chunk
                     .ends
                     .push((chunk.bytes.len(), first + unit.end as u64));
@@ -236,6 +242,14 @@ impl Core {
             }
         }
         self.serve_waitaof();
+        let fsynced = if self.aof.waits_for_base {
+            0
+        } else {
+            self.aof.synced()
+        };
+        if let Some(handle) = self.repl.following.as_ref().and_then(|f| f.handle.as_ref()) {
+            handle.synced(fsynced);
+        }
     }
 
     /// Answers clients in WAITAOF whose writes are as safe as they want.

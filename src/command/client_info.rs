@@ -17,6 +17,7 @@ fn flag_letters(client: &Client, core: &Core) -> String {
     };
     let is = |flag| client.is(flag);
     let table = [
+        (is(ClientFlags::REPLICA), 'S'),
         (is(ClientFlags::MONITOR), 'O'),
         (client.subs.is_some(), 'P'),
         (client.multi.is_some(), 'x'),

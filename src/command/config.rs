@@ -277,6 +277,7 @@ fn resetstat(ctx: &mut Ctx<'_>) -> Outcome {
     };
     ks.reaper.reset_freed();
     ctx.core.stats.reset();
+    ctx.core.scripts.evicted = 0;
     if let Some(listeners) = &ctx.core.listeners {
         listeners.counters().rejected.store(0, Ordering::Relaxed);
     }

@@ -482,7 +482,7 @@ fn pop_many(ctx: &mut Ctx<'_>, key: &[u8], end: End, count: usize) -> Result<usi
             list.pop_many(end, count, &limits, |elem| reply_elem(out, elem)),
         )
     })?;
-    ctx.db.ks.reaper.free_chunks(rest);
+    ctx.db.ks.reaper.free_part(rest);
     Ok(count)
 }
 

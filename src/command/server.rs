@@ -190,7 +190,7 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Outcome {
 }
 
 fn time(ctx: &mut Ctx<'_>) -> Outcome {
-    let us = ctx.core.unix_us();
+    let us = ctx.core.unit_unix_us();
     ctx.out.array(2);
     ctx.out.bulk_int(us / 1_000_000);
     ctx.out.bulk_int(us % 1_000_000);

@@ -229,6 +229,7 @@ impl Runner<'_> {
     /// Runs the commands of clients that wait for keys which have changed, until no more can.
     pub(super) fn serve_blocked(&mut self) {
         self.core.blocking.serving = true;
+        self.core.unit_us = self.core.now_us;
         // Time went by since the unit began, which saw one time for all of it.
         let now_us = self.core.clock.unix_us(self.core.now_us);
         self.ks.now_ms = now_us.div_euclid(1000);
@@ -344,6 +345,7 @@ impl Core {
             stats.usec += blocked.spent_us.max(0) as u64;
             stats.failed += u64::from(failed);
             self.stats.total_commands += 1;
+            client.total_commands += 1;
         }
         if let Some(waiting) = &mut client.waiting {
             waiting.next += 1;

@@ -82,13 +82,13 @@ pub fn breathe(ks: &mut Keyspace, core: &mut Core) {
     conn::write_posted();
     let mut messages = Vec::from(std::mem::take(&mut core.inbox));
     messages.extend(WAY_OUT.with(|way_out| way_out.suspend(())));
-    let outer_us = core.now_us;
+    let outer_us = (core.now_us, core.unit_us);
     core.now_us = core.clock.mono_us();
     for message in messages {
         answer(ks, core, message);
     }
     conn::write_posted();
-    core.now_us = outer_us;
+    (core.now_us, core.unit_us) = outer_us;
 }
 
 fn answer(ks: &mut Keyspace, core: &mut Core, message: Message) {
@@ -153,7 +153,6 @@ fn answer_batch(ks: &mut Keyspace, core: &mut Core, client: &mut Client, mut wai
             }
             Err((command, error)) => run.reject(client, &mut out, command, error),
         }
-        client.total_commands += 1;
         if client.is(ClientFlags::REPLY_OFF) {
             out.truncate(begin);
         }

@@ -56,6 +56,8 @@ pub struct Core {
     pub clock: Clock,
     /// Monotonic µs at which the present command began.
     pub now_us: i64,
+    /// The same of the present unit: a command of a client with all that it runs inside of itself.
+    pub unit_us: i64,
     pub stats: Stats,
     pub slowlog: SlowLog,
     pub latency: LatencyMonitor,
@@ -157,6 +159,7 @@ impl Core {
             acl,
             clients: Clients::default(),
             now_us: clock.mono_us(),
+            unit_us: clock.mono_us(),
             stats: Stats::new(registry::all().len()),
             slowlog: SlowLog::default(),
             latency: LatencyMonitor::default(),
@@ -222,6 +225,11 @@ impl Core {
     /// Unix time in µs of the present command.
     pub fn unix_us(&self) -> i64 {
         self.clock.unix_us(self.now_us)
+    }
+
+    /// Unix time in µs at which the present unit began: for all its commands time stands still.
+    pub fn unit_unix_us(&self) -> i64 {
+        self.clock.unix_us(self.unit_us)
     }
 
     /// The pause that is in force now, if any.

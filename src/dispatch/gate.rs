@@ -1,6 +1,7 @@
 //! The gate: checks between look-up and handler, in Redis' order, driven by the flags of the row.
 
 use super::client::{Client, ClientFlags};
+use super::core::Core;
 use super::run::Runner;
 use crate::acl::log::{Context, Shown};
 use crate::acl::{self, Denial};
@@ -12,6 +13,9 @@ use crate::command::spec::Flags;
 use crate::config::enums::AllowFrom;
 
 pub const OOM: Error = Error::new("OOM command not allowed when used memory > 'maxmemory'.");
+
+pub const MASTERDOWN: Error =
+    Error::new("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
 
 /// What is being checked.
 pub struct Call<'a> {
@@ -93,14 +97,18 @@ fn permitted_in_script(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Erro
 
 /// A script that may run on a replica without its master may not read old data there.
 fn stale_in_script(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
-    let stale = run.core.repl.following.as_ref().is_some_and(|f| !f.is_up())
-        && !run.core.config.replica_serve_stale_data;
-    if stale && !call.command.flags.contains(Flags::STALE) {
+    if is_stale(run.core) && !call.command.flags.contains(Flags::STALE) {
         return Err(Error::new(
             "ERR Can not execute the command on a stale replica",
         ));
     }
     Ok(())
+}
+
+/// The data is old and must not be read: a replica without its master.
+pub fn is_stale(core: &Core) -> bool {
+    core.repl.following.as_ref().is_some_and(|f| !f.is_up())
+        && !core.config.replica_serve_stale_data
 }
 
 /// While a script runs for long, most commands are not for now.
@@ -195,9 +203,7 @@ fn replicated(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     }
     if !following.is_up() && !config.replica_serve_stale_data && !call.flags.contains(Flags::STALE)
     {
-        return Err(Error::new(
-            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
-        ));
+        return Err(MASTERDOWN);
     }
     Ok(())
 }

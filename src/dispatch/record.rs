@@ -54,6 +54,13 @@ impl Runner<'_> {
         self.core.redacted.clear();
     }
 
+    /// Shows the call of a script to the clients that MONITOR, before what it calls.
+    pub fn show_script(&mut self, client: &Client, args: &Args<'_>) {
+        if !self.core.monitors.is_empty() {
+            self.feed_monitors(client, args);
+        }
+    }
+
     /// Shows a command to the clients that MONITOR; those that run again were shown before.
     pub(super) fn show(&mut self, client: &Client, command: &Command, args: &Args<'_>) {
         let hidden = command.flags.intersects(Flags::SKIP_MONITOR | Flags::ADMIN);

@@ -45,6 +45,7 @@ pub enum Called {
 impl Runner<'_> {
     /// Runs one command and writes its reply.
     pub fn execute(&mut self, client: &mut Client, out: &mut Reply, args: Args<'_>) -> Called {
+        self.core.unit_us = self.core.now_us;
         let mut begin = out.mark();
         // Of a wait that is over.
         client.resume.clear();
@@ -79,7 +80,6 @@ impl Runner<'_> {
             }
             Err((command, error)) => self.reject(client, out, command, error),
         }
-        client.total_commands += 1;
         if client
             .flags
             .intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
@@ -147,7 +147,7 @@ impl Runner<'_> {
                 return Err((Some(command), error));
             }
             if command.spec.name == "exec" {
-                flags |= multi.flags;
+                flags = multi.flags_of_exec(flags);
             }
         }
         let call = Call {
@@ -228,6 +228,7 @@ impl Runner<'_> {
             return Called::Blocked;
         }
         duration_us += std::mem::take(&mut client.spent_us);
+        client.total_commands += 1;
         self.record(client, command, &args, duration_us, failed);
         Called::Done
     }

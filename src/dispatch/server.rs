@@ -147,7 +147,7 @@ impl Server {
         if let Some(multi) = &client.multi
             && command.full_name == "exec"
         {
-            flags |= multi.flags;
+            flags = multi.flags_of_exec(flags);
         }
         !pause.writes_only || flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
     }

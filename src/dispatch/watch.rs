@@ -33,13 +33,21 @@ pub struct Multi {
     /// The commands with their arguments.
     pub batch: Batch,
     pub commands: Vec<&'static Command>,
-    /// The flags of all of them together.
+    /// Flags that one of them has, and those that one of them lacks.
     pub flags: Flags,
+    pub lacking: Flags,
     /// One of them was refused: EXEC fails.
     pub aborted: bool,
 }
 
 impl Multi {
+    /// What EXEC needs to be allowed: what one of the commands does, and what all of them may be done in.
+    pub fn flags_of_exec(&self, exec: Flags) -> Flags {
+        let does = Flags::WRITE | Flags::DENYOOM | Flags::MAY_REPLICATE;
+        let may = Flags::STALE | Flags::LOADING;
+        (exec | self.flags & does) - (self.lacking & may)
+    }
+
     /// Bytes that the queue takes.
     pub fn memory(&self) -> usize {
         self.batch.capacity() + self.commands.capacity() * size_of::<&Command>()
@@ -119,6 +127,7 @@ impl Client {
         multi.batch.append(args);
         multi.commands.push(command);
         multi.flags |= flags;
+        multi.lacking |= !flags;
     }
 }
 

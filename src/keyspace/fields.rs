@@ -77,7 +77,7 @@ pub fn announce(keys: &mut Keys<'_>, key: &[u8], gone: &[Vec<u8>], last: bool) {
             .into_iter()
             .chain(fields.iter().map(|f| &f[..]))
             .collect();
-        ks.log.append(index, effect.into_iter());
+        ks.log.append_for_all(index, effect.into_iter());
     }
     ks.effects.touch(index, key);
     ks.effects.notify(Class::HASH, "hexpired", index, key);

@@ -136,7 +136,7 @@ impl<'a> Keys<'a> {
         self.ks.stats.dirty += 1;
         self.ks
             .log
-            .append(index, [verb.as_bytes(), key].into_iter());
+            .append_for_all(index, [verb.as_bytes(), key].into_iter());
         self.ks.effects.notify(class, name, index, key);
         self.ks.effects.touch(index, key);
         self.ks.effects.lapse(key);

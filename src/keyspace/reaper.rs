@@ -3,6 +3,7 @@
 //! Used by every delete and overwrite of a large value, by UNLINK and FLUSHALL alike, so that
 //! none of them costs the actor more than a message.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,8 +11,6 @@ use std::time::Duration;
 
 use super::db::Db;
 use crate::value::entry::{Entry, ObjRef, Payload};
-use crate::value::list::Chunk;
-use crate::value::tree::Remains;
 
 /// Collections with fewer elements are freed in place.
 const MIN_ELEMENTS: usize = 64;
@@ -21,8 +20,8 @@ const MIN_BYTES: usize = 256 * 1024;
 enum Load {
     Entry(Entry),
     Databases(Vec<Db>),
-    /// Part of a list that was cut off.
-    Chunks(Remains<Chunk>),
+    /// Part of a value that was cut off.
+    Part(Box<dyn Any + Send>),
     /// Answered when everything before it is freed.
     Barrier(Sender<()>),
 }
@@ -50,7 +49,7 @@ impl Reaper {
                 match load {
                     Load::Entry(entry) => drop(entry),
                     Load::Databases(dbs) => drop(dbs),
-                    Load::Chunks(rest) => drop(rest),
+                    Load::Part(part) => drop(part),
                     // The asker may be gone already.
                     Load::Barrier(done) => drop(done.send(())),
                 }
@@ -85,10 +84,10 @@ impl Reaper {
         }
     }
 
-    /// Frees what was cut off a list, if there is anything.
-    pub fn free_chunks(&self, rest: Option<Remains<Chunk>>) {
-        if let Some(rest) = rest {
-            self.send(Load::Chunks(rest));
+    /// Frees what was cut off a value, if there is anything.
+    pub fn free_part<T: Send + 'static>(&self, part: Option<T>) {
+        if let Some(part) = part {
+            self.send(Load::Part(Box::new(part)));
         }
     }
 
@@ -135,7 +134,7 @@ impl Load {
         match self {
             Load::Entry(_) => 1,
             Load::Databases(dbs) => dbs.iter().map(|db| db.table.len() as u64).sum(),
-            Load::Chunks(_) => 1,
+            Load::Part(_) => 1,
             Load::Barrier(_) => 0,
         }
     }

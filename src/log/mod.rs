@@ -3,6 +3,8 @@
 //! The keyspace appends, consumers (AOF writer, replicas) only read. Without a consumer nothing
 //! is encoded; the offset then stands still, as that of a Redis master without backlog does.
 
+mod divide;
+
 use crate::base::num;
 
 /// Who reads the log.
@@ -39,10 +41,27 @@ pub struct CommandLog {
     unit: usize,
     /// Where that unit begins, behind the SELECT that may stand before it.
     unit_start: usize,
+    /// The database that is selected there.
+    unit_db: Option<usize>,
+    /// Commands of that unit that are for one consumer only, by their index in `units`.
+    single: Vec<(usize, Consumer)>,
+    /// As in [`Taken::instead`].
+    instead: Vec<(usize, Vec<u8>)>,
     /// There were effects while nobody read.
     gap: bool,
     /// What commands do is not appended: the log is that of a master, and comes from there.
     pub mute: bool,
+    /// What a script does is appended for nobody, or for one consumer only (`redis.set_repl`).
+    pub spread: Spread,
+}
+
+/// For whom effects are appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spread {
+    #[default]
+    All,
+    Only(Consumer),
+    Nobody,
 }
 
 /// What consumers take: whole units.
@@ -50,6 +69,8 @@ pub struct CommandLog {
 pub struct Taken {
     pub bytes: Vec<u8>,
     pub units: Vec<Unit>,
+    /// What the file gets in the place of the unit with this index.
+    pub instead: Vec<(usize, Vec<u8>)>,
     /// Offset of the log behind the last byte.
     pub offset: u64,
 }
@@ -124,7 +145,7 @@ impl CommandLog {
     /// Appends one effect to the present unit.
     #[inline]
     pub fn append<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
-        if self.mute {
+        if self.mute || self.spread == Spread::Nobody {
             return;
         }
         if self.is_read() {
@@ -134,13 +155,21 @@ impl CommandLog {
         }
     }
 
+    /// Appends what happens by itself while a command runs (a key's time is over), whatever a script says of its effects.
+    pub fn append_for_all<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
+        let spread = std::mem::take(&mut self.spread);
+        self.append(db, args);
+        self.spread = spread;
+    }
+
     /// Appends a command that replicas run though it changes no data.
     pub fn append_for_replicas<'a>(
         &mut self,
         db: Option<usize>,
         args: impl ExactSizeIterator<Item = &'a [u8]>,
     ) {
-        if self.replicas && !self.mute {
+        let nobody = matches!(self.spread, Spread::Nobody | Spread::Only(Consumer::File));
+        if self.replicas && !self.mute && !nobody {
             self.write(db, args, false);
         }
     }
@@ -169,6 +198,10 @@ impl CommandLog {
         }
         if first {
             self.unit_start = self.pending.len();
+            self.unit_db = self.selected;
+        }
+        if let Spread::Only(consumer) = self.spread {
+            self.single.push((self.units.len(), consumer));
         }
         encode(&mut self.pending, args);
         self.offset += (self.pending.len() - before) as u64;
@@ -200,22 +233,29 @@ impl CommandLog {
         if count == 0 {
             return false;
         }
-        if whole && count > 1 {
+        if !self.single.is_empty() {
+            self.divide();
+        } else if whole && count > 1 {
             self.wrap();
         }
         self.unit = self.units.len();
         true
     }
 
-    /// Puts MULTI and EXEC around the present unit.
+    /// Puts MULTI and EXEC around the present unit. A SELECT before it goes into it, as in Redis' streams, unless the
+    /// file does not get the unit.
     fn wrap(&mut self) {
-        const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
-        const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
-        let at = self.unit_start;
+        let keep = self.units[self.unit..].iter().any(|unit| unit.keep);
+        let mut at = self.unit_start;
+        if let Some(before) = self.unit.checked_sub(1).filter(|_| keep) {
+            let start = before.checked_sub(1).map_or(0, |b| self.units[b].end);
+            if self.units[before].end == at && is_select(&self.pending[start..at]) {
+                (at, self.unit) = (start, before);
+            }
+        }
         self.pending.splice(at..at, MULTI.iter().copied());
         self.pending.extend_from_slice(EXEC);
         self.offset += (MULTI.len() + EXEC.len()) as u64;
-        let keep = self.units[self.unit..].iter().any(|unit| unit.keep);
         self.units.truncate(self.unit);
         self.units.push(Unit {
             end: self.pending.len(),
@@ -230,9 +270,19 @@ impl CommandLog {
         Taken {
             bytes: std::mem::take(&mut self.pending),
             units: std::mem::take(&mut self.units),
+            instead: std::mem::take(&mut self.instead),
             offset: self.offset,
         }
     }
+}
+
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+const SELECT: &[u8] = b"*2\r\n$6\r\nSELECT\r\n";
+
+/// `text`, which begins with a whole command of the log, begins with a SELECT.
+fn is_select(text: &[u8]) -> bool {
+    text.starts_with(SELECT)
 }
 
 /// Appends a command as a client would send it.
@@ -288,13 +338,13 @@ mod tests {
             .filter(|w| !w.is_empty() && !w.starts_with(['*', '$']))
             .collect();
         let expected = [
-            "SELECT", "0", "A", "SELECT", "1", "MULTI", "B", "SELECT", "0", "C", "EXEC",
+            "SELECT", "0", "A", "MULTI", "SELECT", "1", "B", "SELECT", "0", "C", "EXEC",
         ];
         assert_eq!(words, expected);
         assert_eq!(taken.units.last().map(|u| u.end), Some(taken.bytes.len()));
         assert_eq!(
             (taken.units.len(), taken.offset),
-            (4, taken.bytes.len() as u64)
+            (3, taken.bytes.len() as u64)
         );
         assert_eq!(
             log.take(),

@@ -67,6 +67,8 @@ pub struct Following {
     pub down_since_ms: i64,
     /// The master asked how far this replica is.
     asked: bool,
+    /// What has come and waits for the end of a CLIENT PAUSE.
+    pub stalled: Vec<u8>,
     /// The data may be replaced by whatever the master has.
     pub accept_loss: bool,
     /// The next PSYNC takes the mastership over.
@@ -160,6 +162,7 @@ impl Runner<'_> {
             io_ms: now_ms,
             down_since_ms: now_ms,
             asked: false,
+            stalled: Vec::new(),
             accept_loss,
             failover,
         });
@@ -245,7 +248,7 @@ impl Runner<'_> {
                 // As above.
                 let _ = answer.send(true);
             }
-            Report::Units(bytes) => self.apply(&bytes),
+            Report::Units(bytes) => self.stream_came(bytes),
             Report::Alive => {}
             Report::Down(reason) => self.link_down(&reason),
         }
@@ -259,6 +262,8 @@ impl Runner<'_> {
                 tracing::warn!("Connection with master lost.");
             }
             following.state = LinkState::Connect;
+            // The next link begins where the data stands.
+            following.stalled.clear();
             let was_failover = following.failover;
             // What came of a transaction that was cut is forgotten; it comes again.
             let client = master_client(now_ms, &following.host, following.port, following.db);
@@ -454,9 +459,31 @@ impl Runner<'_> {
             following.accept_loss = false;
             let client = master_client(now_ms, &following.host, following.port, following.db);
             following.client = Some(client);
+            following.stalled.clear();
             if let Some(handle) = &following.handle {
                 handle.shared.applied.store(offset, Ordering::Release);
             }
+        }
+    }
+
+    /// Units of the master's stream have come. While clients are paused nothing changes here either.
+    fn stream_came(&mut self, bytes: Vec<u8>) {
+        let paused = self.core.active_pause().is_some();
+        match &mut self.core.repl.following {
+            Some(following) if paused || !following.stalled.is_empty() => {
+                following.stalled.extend_from_slice(&bytes);
+            }
+            _ => self.apply(&bytes),
+        }
+    }
+
+    /// A pause is over: what came meanwhile is applied.
+    pub fn go_on_with_stream(&mut self) {
+        if let Some(following) = &mut self.core.repl.following
+            && !following.stalled.is_empty()
+        {
+            let bytes = std::mem::take(&mut following.stalled);
+            self.apply(&bytes);
         }
     }
 

@@ -43,6 +43,8 @@ pub struct Shared {
     in_flight: AtomicU64,
     /// Offset that the replica has applied.
     pub applied: AtomicU64,
+    /// Offset up to which its append only file is known to be on the disk; 0 without one.
+    fsynced: AtomicU64,
     /// Bytes received so far of a transfer, for INFO.
     pub progress: Progress,
 }
@@ -76,6 +78,13 @@ impl Handle {
         self.shared
             .in_flight
             .fetch_sub(bytes as u64, Ordering::AcqRel);
+    }
+
+    /// The file is on the disk up to `offset`: who waits for that (WAITAOF) is told at once.
+    pub fn synced(&self, offset: u64) {
+        if self.shared.fsynced.swap(offset, Ordering::AcqRel) != offset && offset > 0 {
+            self.ack_now();
+        }
     }
 
     /// Tells the master at once how far the replica is.
@@ -476,7 +485,13 @@ impl Acks {
         let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let offset = self.shared.applied.load(Ordering::Acquire).to_string();
-            let ack = request(&[b"REPLCONF", b"ACK", offset.as_bytes()]);
+            let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"ACK", offset.as_bytes()];
+            let fsynced = self.shared.fsynced.load(Ordering::Acquire);
+            let text = fsynced.to_string();
+            if fsynced > 0 {
+                words.extend([&b"FACK"[..], text.as_bytes()]);
+            }
+            let ack = request(&words);
             if self.socket.write_all(&ack).is_err() {
                 // The reading side notices as well.
                 return;

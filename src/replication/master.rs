@@ -175,6 +175,9 @@ impl Runner<'_> {
             if let Some(replica) = self.core.repl.replicas.get(&id) {
                 replica.push([Chunk::Shared(bytes.clone())]);
             }
+            if let Some(client) = self.core.clients.get_mut(id) {
+                client.total_out += bytes.len() as u64;
+            }
             self.core.check_output_limit(id);
         }
     }
@@ -193,6 +196,9 @@ impl Runner<'_> {
         replica.state = ReplicaState::Online;
         replica.ack_ms = now_ms;
         replica.push(backlog.from(replica.start));
+        if let Some(client) = self.core.clients.get_mut(id) {
+            client.total_out += backlog.end().saturating_sub(replica.start);
+        }
         let (ip, port) = replica.address();
         tracing::info!("Synchronization with replica {ip}:{port} succeeded");
     }

@@ -7,11 +7,12 @@ use sha1::{Digest, Sha1};
 
 use super::convert;
 use super::engine::{Params, Raise, native, obey, one, room_for};
-use super::exchange::{Registration, Request, Shared, Spread, Step, suspend};
+use super::exchange::{Registration, Request, Shared, Step, suspend};
 use super::flags::{BAD_NAME, ScriptFlags, valid_name};
 use super::libs::{bad_argument, type_name};
 use super::trampoline;
 use crate::base::num;
+use crate::log::{Consumer, Spread};
 
 const REPL_AOF: i64 = 1;
 const REPL_REPLICAS: i64 = 2;
@@ -319,9 +320,11 @@ fn set_repl(shared: &Shared, params: &Params) -> Result<MultiValue, Raise> {
                 .into(),
         );
     }
-    shared.borrow_mut().spread = Spread {
-        aof: flags & REPL_AOF != 0,
-        replicas: flags & REPL_REPLICAS != 0,
+    shared.borrow_mut().spread = match (flags & REPL_AOF != 0, flags & REPL_REPLICAS != 0) {
+        (true, true) => Spread::All,
+        (true, false) => Spread::Only(Consumer::File),
+        (false, true) => Spread::Only(Consumer::Replicas),
+        (false, false) => Spread::Nobody,
     };
     Ok(MultiValue::new())
 }

@@ -222,7 +222,7 @@ impl Engine {
             let mut exchange = self.exchange.borrow_mut();
             exchange.job = Some(Job { runner, arguments });
             exchange.resp3 = false;
-            exchange.spread = super::exchange::Spread::ALL;
+            exchange.spread = crate::log::Spread::All;
             exchange.kill = None;
             exchange.killed_at = None;
         }

@@ -11,6 +11,7 @@ use corosensei::Yielder;
 use mlua::{Function, MultiValue};
 
 use crate::command::args::Args;
+use crate::log::Spread;
 use crate::resp::request::Span;
 
 /// Why a script suspended itself.
@@ -24,20 +25,6 @@ pub enum Step {
     Check,
     /// It has run many instructions since it was last heard of.
     Pause,
-}
-
-/// Where the effects of a script go (`redis.set_repl`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spread {
-    pub aof: bool,
-    pub replicas: bool,
-}
-
-impl Spread {
-    pub const ALL: Spread = Spread {
-        aof: true,
-        replicas: true,
-    };
 }
 
 /// The arguments of a command that a script calls.
@@ -90,6 +77,7 @@ pub struct Exchange {
     pub permitted: Option<bool>,
     /// Protocol that the script wants replies in.
     pub resp3: bool,
+    /// For whom its effects are (`redis.set_repl`).
     pub spread: Spread,
     /// The text of the error that the script must end with.
     pub kill: Option<&'static str>,
@@ -110,7 +98,7 @@ impl Exchange {
             reply: Vec::new(),
             permitted: None,
             resp3: false,
-            spread: Spread::ALL,
+            spread: Spread::All,
             kill: None,
             killed_at: None,
             memory_limit: 0,

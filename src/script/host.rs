@@ -1,7 +1,7 @@
 //! The server's side of a running script: commands that it calls, and the time that it takes.
 
 use super::engine::{Engine, Failure, Handle, Host};
-use super::exchange::{Request, Shared, Spread};
+use super::exchange::{Request, Shared};
 use super::flags::ScriptFlags;
 use super::{Running, convert, memory_limit};
 use crate::base::alloc;
@@ -16,6 +16,7 @@ use crate::dispatch::core::Core;
 use crate::dispatch::gate;
 use crate::dispatch::run::Runner;
 use crate::keyspace::Keyspace;
+use crate::log::Spread;
 use crate::resp::reply::Reply;
 
 /// Time in commands after which a script looks whether others wait, in µs.
@@ -43,10 +44,18 @@ pub fn run(ctx: &mut Ctx<'_>, what: &Run<'_>) -> Outcome {
             "ERR Can not execute a script with write flag using *_ro command.",
         ));
     }
+    if !declared && gate::is_stale(ctx.core) {
+        return Err(gate::MASTERDOWN);
+    }
     let place = place_of(ctx.core, what.is_function);
     let Some(mut engine) = place.take() else {
         return Err(Error::new("ERR a script can not run inside a script"));
     };
+    let mut runner = Runner {
+        ks: &mut *ctx.db.ks,
+        core: &mut *ctx.core,
+    };
+    runner.show_script(ctx.client, &ctx.args);
     let limit = memory_limit(&ctx.core.config);
     engine.exchange.borrow_mut().memory_limit = limit;
     ctx.core.scripts.running = Some(Running {
@@ -244,8 +253,7 @@ impl Caller<'_> {
                 running.wrote = true;
             }
         }
-        let muted = self.ks.log.mute;
-        self.ks.log.mute |= spread != Spread::ALL && !spread.aof && !spread.replicas;
+        let outer = std::mem::replace(&mut self.ks.log.spread, spread);
         // Time has passed since the last command; for the keys it stands still.
         self.core.now_us = self.core.clock.mono_us();
         let mut out = std::mem::take(&mut self.out);
@@ -255,7 +263,7 @@ impl Caller<'_> {
         };
         run.nested(self.client, &mut out, command, args);
         self.out = out;
-        self.ks.log.mute = muted;
+        self.ks.log.spread = outer;
     }
 
     /// The command, if the script may call it now.

@@ -21,7 +21,7 @@ pub use group::{Consumer, Group, GroupItem, Pending};
 pub use id::{StreamId, number};
 pub use node::{BadNode, Entry, Node};
 pub use range::{Range, RevRange};
-pub use trim::{References, Threshold, Trim};
+pub use trim::{References, Threshold, Trim, Trimmed};
 
 use super::entry::{Blob, ObjRef, Payload, size_class};
 use super::tree::{Item, Tree};
@@ -37,7 +37,27 @@ const FIRST_ROOM: usize = 256;
 pub struct NodeItem {
     /// The identifier of its first entry, deleted or not; deltas count from it.
     pub first: StreamId,
+    /// Its living entries, as the node says: trimming counts them without a look into each node.
+    live: u64,
     pub node: Arc<Node>,
+}
+
+impl NodeItem {
+    fn new(first: StreamId, node: Node) -> NodeItem {
+        NodeItem {
+            first,
+            live: node.live(),
+            node: Arc::new(node),
+        }
+    }
+
+    /// Changes the node.
+    fn change<R>(&mut self, f: impl FnOnce(StreamId, &mut Node) -> R) -> R {
+        let node = Arc::make_mut(&mut self.node);
+        let result = f(self.first, node);
+        self.live = node.live();
+        result
+    }
 }
 
 impl Item for NodeItem {
@@ -100,8 +120,7 @@ impl Stream {
                 continue;
             }
             len += node.live();
-            let node = Arc::new(node);
-            items.push(NodeItem { first, node });
+            items.push(NodeItem::new(first, node));
         }
         if len > counters.entries_added {
             return Err(BadStream);
@@ -191,8 +210,7 @@ impl Stream {
             .map(|item| is_full(&item.node, added, limits));
         if full == Some(false) {
             self.nodes.modify_last(|item| {
-                let first = item.first;
-                Arc::make_mut(&mut item.node).append(first, id, fields);
+                item.change(|first, node| node.append(first, id, fields));
             });
         } else {
             if full == Some(true) {
@@ -205,8 +223,7 @@ impl Stream {
             let mut node = Node::new(fields);
             node.reserve(added.min(FIRST_ROOM));
             node.append(id, id, fields);
-            let node = Arc::new(node);
-            self.nodes.push_back(NodeItem { first: id, node });
+            self.nodes.push_back(NodeItem::new(id, node));
         }
         if self.len == 0 {
             self.first = id;
@@ -252,7 +269,7 @@ impl Stream {
         } else {
             self.nodes.modify(
                 |other| other.cmp(&first),
-                |item| Arc::make_mut(&mut item.node).mark_deleted(place),
+                |item| item.change(|_, node| node.mark_deleted(place)),
             );
         }
         self.len -= 1;

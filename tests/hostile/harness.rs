@@ -111,6 +111,66 @@ impl Target {
         );
     }
 
+    /// As [`Target::attack_all`], then each of them within MULTI and EXEC, and called by a script; the code of a script
+    /// as a function too.
+    pub fn attack_everywhere(&mut self, lines: &[(&str, Want)]) {
+        self.attack_all(lines);
+        for (line, want) in lines {
+            let args = words::split(line).expect("balanced quotes");
+            self.attack_inside(line, &args, want);
+        }
+    }
+
+    fn attack_inside(&mut self, line: &str, args: &[Vec<u8>], want: &Want) {
+        let name = String::from_utf8_lossy(&args[0]).to_ascii_uppercase();
+        let mut wire = crate::support::resp::encode(&["MULTI"]);
+        wire.extend(crate::support::resp::encode(args));
+        wire.extend(crate::support::resp::encode(&["EXEC"]));
+        self.client.send_raw(&wire).expect("send");
+        let mut read = || {
+            self.client
+                .read()
+                .unwrap_or_else(|error| panic!("{line} in MULTI: {error}"))
+        };
+        let (began, queued, result) = (read(), read(), read());
+        assert_eq!(began.text(), "OK", "{line}");
+        match (&result, want) {
+            (Value::Array(replies), _) => {
+                assert_eq!(replies.len(), 1, "{line}: {result:?}");
+                if let Want::Error(_) = want {
+                    check(line, &replies[0], want);
+                }
+            }
+            (_, Want::Error(_)) => check(line, &queued, want),
+            _ => assert!(result.text().starts_with("EXECABORT"), "{line}: {result:?}"),
+        }
+        self.assert_well(line);
+        let mut call: Vec<&[u8]> = vec![b"EVAL", b"return redis.call(unpack(ARGV))", b"0"];
+        call.extend(args.iter().map(Vec::as_slice));
+        let reply = self.client.call(&call);
+        if let Want::Error(_) = want {
+            assert!(reply.is_error(), "{line} in a script: {reply:?}");
+        }
+        self.assert_well(line);
+        if name == "EVAL" {
+            let body: [&[u8]; 3] = [
+                b"#!lua name=hostile\nredis.register_function('hostile', function(KEYS, ARGV) ",
+                &args[1],
+                b"\nend)",
+            ];
+            let loaded = self
+                .client
+                .call(&[&b"FUNCTION"[..], b"LOAD", b"REPLACE", &body.concat()]);
+            if !loaded.is_error() {
+                let reply = self.client.call(&["FCALL", "hostile", "0"]);
+                if let Want::Error(_) = want {
+                    assert!(reply.is_error(), "{line} in a function: {reply:?}");
+                }
+            }
+            self.assert_well(line);
+        }
+    }
+
     pub fn attack_all(&mut self, lines: &[(&str, Want)]) {
         for (line, want) in lines {
             self.attack(line, want);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Target, Want, Want::*};
+use crate::harness::{Target, Want, Want::*, shown};
 use crate::support::Server;
 
 /// Answers as Redis gives them, where it survives the script.
@@ -95,11 +95,11 @@ fn scripts_that_broke_servers() {
     let mut target = Target::new(&[]);
     target.say("EVAL 'return 1' 0");
     target.settle();
-    target.attack_all(ROWS);
+    target.attack_everywhere(ROWS);
     for marks in [1, 100, 65_536] {
         let code = format!("--[{}", "=".repeat(marks));
         let reply = target.client.call(&["EVAL", &code, "0"]);
-        assert_eq!(crate::harness::shown(&reply), "(nil)", "{marks}");
+        assert_eq!(shown(&reply), "(nil)", "{marks}");
     }
     target.assert_well("brackets without an end");
 }
@@ -204,4 +204,68 @@ fn a_script_that_wrote_ends_with_the_server() {
     assert!(other.call(&["SHUTDOWN"]).text().starts_with("BUSY"));
     other.send(&["SHUTDOWN", "NOSAVE"]).expect("send");
     assert_eq!(server.wait_for_exit(Duration::from_secs(10)), Some(0));
+}
+
+/// S16: a replica's script runs for long while its master sends a whole data set and the end of all functions.
+#[test]
+fn a_full_sync_while_a_script_runs() {
+    let master = Server::with_options(&["--enable-debug-command", "yes"]);
+    let mut server = Server::with_options(&[
+        "--busy-reply-threshold",
+        "50",
+        "--replica-accept-data-loss",
+        "yes",
+        "--enable-debug-command",
+        "yes",
+    ]);
+    let mut of_master = master.connect();
+    of_master.line("CONFIG SET repl-diskless-sync-delay 0");
+    let library = "#!lua name=lib\nredis.register_function{function_name='endless', flags={'no-writes'}, callback=function() local n = 0 while true do n = n + 1 end end}";
+    of_master.call(&["FUNCTION", "LOAD", library]);
+    of_master.line("SET first 1");
+    let mut other = server.connect();
+    other.line(&format!("REPLICAOF 127.0.0.1 {}", master.port()));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while shown(&other.line("GET first")) != "1" {
+        assert!(Instant::now() < deadline, "{}", server.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    for (call, kill) in [
+        (&["EVAL", "while true do end", "0"][..], "SCRIPT KILL"),
+        (&["FCALL_RO", "endless", "0"][..], "FUNCTION KILL"),
+    ] {
+        of_master.call(&["FUNCTION", "LOAD", "REPLACE", library]);
+        while other.line("FUNCTION LIST").items().is_empty() {
+            assert!(Instant::now() < deadline, "{}", server.log());
+        }
+        let mut runner = server.connect();
+        runner.send(call).expect("send");
+        while !other.call(&["PING"]).text().starts_with("BUSY") {}
+        // The stream ends functions, then the link ends and cannot be gone on with.
+        assert_eq!(of_master.line("FUNCTION FLUSH").text(), "OK");
+        of_master.line("SET second 2");
+        assert_eq!(of_master.line("DEBUG CHANGE-REPL-ID").text(), "OK");
+        of_master.line("CLIENT KILL TYPE replica");
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(other.call(&["PING"]).text().starts_with("BUSY"));
+        assert!(server.is_running(), "{}", server.log());
+        assert_eq!(other.line(kill).text(), "OK");
+        let end = runner.read().expect("a reply").text();
+        assert!(end.starts_with("ERR Script killed by user"), "{end}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while shown(&other.line("GET second")) != "2"
+            || !other.line("FUNCTION LIST").items().is_empty()
+        {
+            assert!(Instant::now() < deadline, "{}", server.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let digest = |client: &mut crate::support::Client| client.line("DEBUG DIGEST").text();
+        assert_eq!(digest(&mut other), digest(&mut of_master));
+        of_master.line("DEL second");
+    }
+    assert!(
+        server.is_running() && !server.log().contains("panic"),
+        "{}",
+        server.log()
+    );
 }

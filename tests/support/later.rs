@@ -6,20 +6,7 @@ pub const LATER_COMMANDS: &[(&str, &str)] = &[
     ("XCFGSET", "newer than 8.4"),
     ("XIDMPRECORD", "newer than 8.4"),
     ("XNACK", "newer than 8.4"),
-    ("WAIT", "comes with replication"),
-    ("PSYNC", "comes with replication"),
-    ("SYNC", "comes with replication"),
-    ("REPLCONF", "comes with replication"),
-    ("REPLICAOF", "comes with replication"),
-    ("SLAVEOF", "comes with replication"),
-    ("ROLE", "comes with replication"),
-    ("FAILOVER", "comes with replication"),
-    ("CLUSTER", "cluster mode is not built yet"),
-    ("ASKING", "cluster mode is not built yet"),
-    ("READONLY", "cluster mode is not built yet"),
-    ("READWRITE", "cluster mode is not built yet"),
     ("SENTINEL", "only a Sentinel has it: tests/sentinel.rs"),
-    ("MODULE", "modules cannot be loaded"),
 ];
 
 /// The reason why the command of `line` (written as for redis-cli) does not exist yet.

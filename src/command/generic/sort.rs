@@ -155,9 +155,10 @@ impl<'a> Options<'a> {
         Ok(is)
     }
 
-    /// A set has no order of its own: what is stored gets one, so that every replica stores the same.
-    fn settle(&mut self, of: Type) {
-        if self.keep_order && of == Type::Set && self.store.is_some() {
+    /// A set has no order of its own: what is stored gets one, so that every replica stores the same, and what a
+    /// script sees, because it may store it.
+    fn settle(&mut self, of: Type, scripted: bool) {
+        if self.keep_order && of == Type::Set && (self.store.is_some() || scripted) {
             (self.keep_order, self.alpha, self.by) = (false, true, None);
         }
     }
@@ -346,10 +347,11 @@ fn score(text: &[u8]) -> Option<f64> {
 fn run(ctx: &mut Ctx<'_>, may_store: bool) -> Outcome {
     let may_read_all = acl::check::may_read_all_keys(&ctx.client.user, ctx.command, &ctx.args);
     let mut options = Options::read(&ctx.args, may_store, may_read_all)?;
+    let scripted = ctx.core.scripts.running.is_some();
     let mut pile = match ctx.db.read(&ctx.args[1]) {
         None => Pile::default(),
         Some(entry) => {
-            options.settle(entry.payload().value_type());
+            options.settle(entry.payload().value_type(), scripted);
             Pile::load(entry.payload(), &options)?
         }
     };

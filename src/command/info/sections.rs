@@ -235,7 +235,8 @@ pub fn replication(lines: &mut Lines<'_>, source: &Source<'_>) {
         lines.field("master_last_io_seconds_ago", if up { quiet_s } else { -1 });
         let syncing = following.state == LinkState::Sync;
         lines.field("master_sync_in_progress", u8::from(syncing));
-        lines.field("slave_read_repl_offset", offset);
+        let read = offset + following.stalled.len() as u64;
+        lines.field("slave_read_repl_offset", read);
         lines.field("slave_repl_offset", offset);
         if syncing && let Some(handle) = &following.handle {
             let read = handle.shared.progress.bytes.load(Ordering::Relaxed);

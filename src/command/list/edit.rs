@@ -77,7 +77,7 @@ pub(super) fn ltrim(ctx: &mut Ctx<'_>) -> Outcome {
         (before - list.len(), rest)
     })?;
     if let Some((removed, rest)) = trimmed {
-        ctx.db.ks.reaper.free_chunks(rest);
+        ctx.db.ks.reaper.free_part(rest);
         ctx.db.effect(Class::LIST, "ltrim", key, removed);
     }
     ctx.out.ok();

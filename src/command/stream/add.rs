@@ -8,7 +8,8 @@ use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::keyspace::effect::Class;
 use crate::value::stream::{
-    Counters, NODE_BYTES_MAX, References, Stream, StreamId, StreamMut, Threshold, Trim, number,
+    Counters, NODE_BYTES_MAX, References, Stream, StreamId, StreamMut, Threshold, Trim, Trimmed,
+    number,
 };
 
 /// Entries that an approximate trim looks at when it is not told a number.
@@ -142,9 +143,10 @@ impl Options {
         Ok(())
     }
 
-    fn trim(&self, stream: &mut Stream) -> u64 {
+    fn trim(&self, stream: &mut Stream) -> Trimmed {
         let references = self.references.unwrap_or_default();
-        self.trim.map_or(0, |trim| stream.trim(trim, references))
+        let trim = self.trim.map(|trim| stream.trim(trim, references));
+        trim.unwrap_or_default()
     }
 
     /// What an approximate trim has left, as the threshold of an exact one.
@@ -260,11 +262,12 @@ pub(super) fn xadd(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::new("ERR Elements are too large to be stored"));
     }
     let limits = ctx.db.limits();
-    let (gone, exact) = ctx.db.update(key, |stream: &mut StreamMut| {
+    let (Trimmed { gone, rest }, exact) = ctx.db.update(key, |stream: &mut StreamMut| {
         stream.append(id, &fields, &limits);
-        let gone = options.trim(stream);
-        (gone, options.exact(stream))
+        let trimmed = options.trim(stream);
+        (trimmed, options.exact(stream))
     })?;
+    ctx.db.ks.reaper.free_part(rest);
     ctx.db.effect(EVENTS, "xadd", key, 1);
     if gone > 0 {
         ctx.db.effect(EVENTS, "xtrim", key, 0);
@@ -286,7 +289,8 @@ pub(super) fn xtrim(ctx: &mut Ctx<'_>) -> Outcome {
     let done = ctx.db.modify(key, |stream: &mut StreamMut| {
         (options.trim(stream), options.exact(stream))
     })?;
-    let (gone, exact) = done.unwrap_or((0, None));
+    let (Trimmed { gone, rest }, exact) = done.unwrap_or_default();
+    ctx.db.ks.reaper.free_part(rest);
     if gone > 0 {
         ctx.db.effect(EVENTS, "xtrim", key, gone as usize);
         if exact.is_some() {

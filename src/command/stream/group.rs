@@ -1,5 +1,7 @@
 //! XGROUP and its sub-commands.
 
+use std::sync::Arc;
+
 use super::{EVENTS, bad_subcommand, consumer_created, no_such_group, strict_id};
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
@@ -125,13 +127,19 @@ pub(super) fn set_id(ctx: &mut Ctx<'_>) -> Outcome {
     Ok(())
 }
 
+/// A group with more pending entries is freed off the actor's thread.
+const MANY_PENDING: u64 = 64;
+
 /// `XGROUP DESTROY key group`
 pub(super) fn destroy(ctx: &mut Ctx<'_>) -> Outcome {
     let (key, name) = (ctx.args.get(2), ctx.args.get(3));
     let there = find(ctx)?.ok_or(NO_KEY)?.group(name).is_some();
     if there {
-        ctx.db
+        let group = ctx
+            .db
             .update(key, |stream: &mut StreamMut| stream.remove_group(name))?;
+        let large = |group: &Arc<Group>| group.pending() > MANY_PENDING;
+        ctx.db.ks.reaper.free_part(group.filter(large));
         // Clients that wait for the group have to hear of it.
         ctx.db.effect(EVENTS, "xgroup-destroy", key, 1);
     }

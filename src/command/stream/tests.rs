@@ -210,7 +210,7 @@ fn effects_are_logged_as_redis_does() {
     for (line, log) in [
         (
             "XREADGROUP GROUP g c COUNT 2 STREAMS s >",
-            "MULTI XCLAIM s g c 0 1-1 TIME NOW RETRYCOUNT 1 FORCE JUSTID LASTID 1-1 \
+            "MULTI SELECT 0 XCLAIM s g c 0 1-1 TIME NOW RETRYCOUNT 1 FORCE JUSTID LASTID 1-1 \
              XCLAIM s g c 0 2-1 TIME NOW RETRYCOUNT 1 FORCE JUSTID LASTID 2-1 \
              XGROUP SETID s g 2-1 ENTRIESREAD 2 EXEC",
         ),

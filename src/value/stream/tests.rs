@@ -160,7 +160,7 @@ fn random_changes_match_a_map() {
                         approx,
                         limit,
                     };
-                    let gone = stream.trim(trim, References::Keep);
+                    let gone = stream.trim(trim, References::Keep).gone;
                     assert_eq!(gone, before - stream.len());
                     if approx {
                         // What went is the oldest, and not more than was asked for.
@@ -302,4 +302,38 @@ fn five_hundred_thousand_entries_take_less_than_redis() {
     }
     let each = stream.memory(0) as f64 / 50_000.0;
     assert!(each < 30.0, "{each}");
+}
+
+#[test]
+fn what_is_cut_off_by_a_trim_is_given_away() {
+    let mut stream = Stream::default();
+    for n in 1..=100_000 {
+        stream.append(StreamId::new(n, 0), &[b"f", b"v"], &Limits::default());
+    }
+    let exact = |threshold| Trim {
+        threshold,
+        approx: false,
+        limit: 0,
+    };
+    let snapshot = stream.clone();
+    let trimmed = stream.trim(exact(Threshold::MaxLen(90_050)), References::Keep);
+    assert_eq!((trimmed.gone, stream.len()), (9_950, 90_050));
+    assert!(trimmed.rest.is_some());
+    let trimmed = stream.trim(
+        exact(Threshold::MinId(StreamId::new(10_001, 0))),
+        References::Keep,
+    );
+    assert_eq!((trimmed.gone, stream.len()), (50, 90_000));
+    assert!(trimmed.rest.is_none(), "few nodes are freed in place");
+    assert_eq!(stream.first_id(), StreamId::new(10_001, 0));
+    let trimmed = stream.trim(exact(Threshold::MaxLen(0)), References::Keep);
+    assert_eq!(
+        (trimmed.gone, stream.len(), stream.node_count()),
+        (90_000, 0, 0)
+    );
+    assert!(trimmed.rest.is_some());
+    assert_eq!(
+        snapshot.range(StreamId::MIN, StreamId::MAX).count(),
+        100_000
+    );
 }

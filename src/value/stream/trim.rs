@@ -1,8 +1,7 @@
 //! Trimming: the oldest entries go, by number or by identifier.
 
-use std::sync::Arc;
-
-use super::{Stream, StreamId};
+use super::{NodeItem, Stream, StreamId};
+use crate::value::tree::Remains;
 
 /// What stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,47 +34,77 @@ pub enum References {
     Acked,
 }
 
+/// What went.
+#[derive(Default)]
+pub struct Trimmed {
+    /// Entries.
+    pub gone: u64,
+    /// Nodes that are left to be freed, if they are many.
+    pub rest: Option<Remains<NodeItem>>,
+}
+
+/// So many nodes are freed in place.
+const FEW_NODES: u64 = 64;
+
 impl Stream {
-    /// Trims; returns how many entries went.
-    pub fn trim(&mut self, trim: Trim, references: References) -> u64 {
-        match references {
-            References::Keep => self.trim_nodes(trim),
+    /// Trims, in time that does not depend on how many entries the nodes hold which go.
+    pub fn trim(&mut self, trim: Trim, references: References) -> Trimmed {
+        let gone = match references {
+            References::Keep => return self.trim_nodes(trim),
             // References are looked at entry by entry: there are no whole nodes to be taken.
             _ if trim.approx => 0,
             _ => self.trim_entries(trim.threshold, references),
-        }
+        };
+        Trimmed { gone, rest: None }
     }
 
-    fn trim_nodes(&mut self, trim: Trim) -> u64 {
-        let before = self.len;
-        while let Some(item) = self.nodes.first() {
-            let (first, live) = (item.first, item.node.live());
-            let whole = match trim.threshold {
-                Threshold::MaxLen(len) if self.len <= len => break,
-                Threshold::MaxLen(len) => self.len - live >= len,
-                Threshold::MinId(id) if first >= id => break,
-                Threshold::MinId(id) => item.node.last(first).is_none_or(|entry| entry.id < id),
-            };
-            if trim.limit > 0 && before - self.len + live > trim.limit {
-                break;
-            }
-            if whole {
-                self.nodes.pop_first();
-                self.len -= live;
-            } else {
-                if !trim.approx {
-                    self.len -= self.trim_first(trim.threshold);
-                }
-                break;
-            }
+    fn trim_nodes(&mut self, trim: Trim) -> Trimmed {
+        let (count, mut gone, partly) = self.whole_nodes(trim);
+        let mut rest = None;
+        if count > 0 {
+            let kept = self.nodes.split_off(count);
+            let dropped = std::mem::replace(&mut self.nodes, kept);
+            rest = (count > FEW_NODES).then(|| dropped.dismantle());
+            self.len -= gone;
         }
-        let gone = before - self.len;
+        if partly && !trim.approx {
+            let within = self.trim_first(trim.threshold);
+            self.len -= within;
+            gone += within;
+        }
         if self.len == 0 {
             (self.first, self.top) = (StreamId::MIN, StreamId::MIN);
         } else if gone > 0 {
             self.find_first();
         }
-        gone
+        Trimmed { gone, rest }
+    }
+
+    /// How many nodes go as a whole, with how many entries, and whether of the next one a part does.
+    fn whole_nodes(&self, trim: Trim) -> (u64, u64, bool) {
+        let (mut count, mut gone) = (0, 0);
+        let mut nodes = self.nodes.iter().peekable();
+        while let Some(item) = nodes.next() {
+            let left = self.len - gone;
+            let whole = match trim.threshold {
+                Threshold::MaxLen(len) if left <= len => return (count, gone, false),
+                Threshold::MaxLen(len) => left - item.live >= len,
+                Threshold::MinId(id) if item.first >= id => return (count, gone, false),
+                // What the next node begins with is behind all of this one.
+                Threshold::MinId(id) => {
+                    nodes.peek().is_some_and(|next| next.first <= id)
+                        || item.node.last(item.first).is_none_or(|entry| entry.id < id)
+                }
+            };
+            if trim.limit > 0 && gone + item.live > trim.limit {
+                return (count, gone, false);
+            }
+            if !whole {
+                return (count, gone, true);
+            }
+            (count, gone) = (count + 1, gone + item.live);
+        }
+        (count, gone, false)
     }
 
     /// Trims within the first node, of which some entry stays.
@@ -93,10 +122,9 @@ impl Stream {
             excess -= u64::from(more);
             more
         };
-        let gone = self.nodes.modify_first(|item| {
-            let first = item.first;
-            Arc::make_mut(&mut item.node).trim(first, more)
-        });
+        let gone = self
+            .nodes
+            .modify_first(|item| item.change(|first, node| node.trim(first, more)));
         if self.nodes.first().is_some_and(|item| item.node.live() == 0) {
             self.nodes.pop_first();
         }
