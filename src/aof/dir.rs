@@ -151,6 +151,10 @@ impl Dir {
                     tracing::info!("Another server has gone on with {}", path.display());
                 }
             }
+            Verdict::Replaced => tracing::warn!(
+                "{} is not what was written here last, and it names other files: somebody has replaced it. It is believed.",
+                path.display()
+            ),
             Verdict::Damaged => {
                 return Err(format!(
                     "The AOF manifest {} is damaged. It says:\n{}but what was written is:\n{}To go on with what was written, copy these lines into the manifest; to believe the manifest, remove {}",
