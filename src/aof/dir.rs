@@ -178,6 +178,11 @@ impl Dir {
         self.seal.sums.get(name).copied()
     }
 
+    /// Whether it is known which parts are complete.
+    pub fn is_sealed(&self) -> bool {
+        !self.seal.now.is_empty()
+    }
+
     /// The first increment behind a base, if that is known.
     pub fn first_behind(&self, base: &str) -> Option<u64> {
         self.seal.follows.get(base).copied()

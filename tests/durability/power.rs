@@ -240,7 +240,14 @@ fn run(options: &[&str], inject: &[&str], plan: impl Fn(&mut Machine, &mut Clien
     let mut client = machine.connect();
     plan(&mut machine, &mut client);
     machine.shut_down();
-    trace::read(&file, machine.dir.path())
+    let events = trace::read(&file, machine.dir.path());
+    if std::env::var_os("FERRITE_SHOW_TRACE").is_some() {
+        let _ = std::fs::copy(&file, "/tmp/dur-trace.txt");
+        for event in &events {
+            println!("{event:?}");
+        }
+    }
+    events
 }
 
 fn control() -> Option<PathBuf> {

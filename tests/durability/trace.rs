@@ -207,7 +207,10 @@ impl Tracer<'_> {
         let Some((name, rest)) = line.split_once('(') else {
             return;
         };
-        let Some((args, result)) = rest.rsplit_once(") = ") else {
+        let Some((args, result)) = rest.rsplit_once(" = ") else {
+            return;
+        };
+        let Some(args) = args.trim_end().strip_suffix(')') else {
             return;
         };
         let args: Vec<&str> = args.split(", ").collect();
@@ -288,7 +291,7 @@ impl Tracer<'_> {
             .flat_map(|a| decode(a))
             .collect();
         let (_, annotation) = args[0].split_once('<')?;
-        if decode(annotation).starts_with(b"TCP") {
+        if annotation.starts_with("TCP") {
             return told(&text);
         }
         let (_, file) = self.file(args[0])?;
