@@ -51,6 +51,7 @@ fn serve(mut config: Config, sentinel_mode: bool) -> Result<(), String> {
     log.open(&config)?;
     process::daemonize(&config).map_err(|e| format!("Can't go to the background: {e}"))?;
     process::install_panic_hook(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
+    process::report_signals(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
     greet(&config);
     let maxclients = process::adjust_open_files_limit(config.maxclients)?;
     if maxclients != config.maxclients {

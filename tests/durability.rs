@@ -17,3 +17,7 @@ mod files;
 mod ledger;
 #[path = "durability/machine.rs"]
 mod machine;
+#[path = "durability/power.rs"]
+mod power;
+#[path = "durability/trace.rs"]
+mod trace;

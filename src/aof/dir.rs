@@ -151,6 +151,10 @@ impl Dir {
                     tracing::info!("Another server has gone on with {}", path.display());
                 }
             }
+            Verdict::Replaced => tracing::warn!(
+                "{} is not what was written here last, and it names other files: somebody has replaced it. It is believed.",
+                path.display()
+            ),
             Verdict::Damaged => {
                 return Err(format!(
                     "The AOF manifest {} is damaged. It says:\n{}but what was written is:\n{}To go on with what was written, copy these lines into the manifest; to believe the manifest, remove {}",
@@ -172,6 +176,11 @@ impl Dir {
     /// What a complete part held.
     pub fn sum(&self, name: &str) -> Option<Sum> {
         self.seal.sums.get(name).copied()
+    }
+
+    /// Whether it is known which parts are complete.
+    pub fn is_sealed(&self) -> bool {
+        !self.seal.now.is_empty()
     }
 
     /// The first increment behind a base, if that is known.

@@ -4,6 +4,8 @@
 //! it is there the actor takes the databases over. So the actor answers meanwhile, and a load that fails has changed
 //! nothing.
 
+mod ends;
+
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -11,12 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crc64fast::Digest;
+use ends::Pending;
 
 use super::dir::{Dir, Place};
 use super::frame::Chain;
 use super::manifest::{Kind, Part};
 use super::mark;
-use super::read::{Fault, FaultKind, Item, Reader};
+use super::read::{Item, Reader};
 use super::resp::{self, Words};
 use super::sink::{Resume, SafePoint};
 use crate::config::{Config, Settings};
@@ -30,8 +33,6 @@ use crate::rdb::load::{LoadOptions, Progress};
 use crate::resp::reply::Reply;
 use crate::resp::request::Batch;
 
-/// A cut end is kept beside its file up to this size.
-const KEEP_CUT_MAX: u64 = 64 << 20;
 /// Commands between two looks at the wish to stop.
 const LOOK_EVERY: u64 = 1024;
 
@@ -169,8 +170,12 @@ struct Loader<'a> {
     base: Option<rdb::load::Stats>,
     /// Bytes of parts that are done.
     done: u64,
-    /// A fault in a part that another may make good, because what is behind it was written again.
-    pending: Option<(String, Box<Fault>)>,
+    pending: Option<Pending>,
+    /// The increment before the present part, and the parts behind it.
+    before: Option<Part>,
+    later: Vec<Part>,
+    /// The rest was given up.
+    left: bool,
 }
 
 impl<'a> Loader<'a> {
@@ -200,6 +205,9 @@ impl<'a> Loader<'a> {
             base: None,
             done: 0,
             pending: None,
+            before: None,
+            later: Vec::new(),
+            left: false,
         }
     }
 
@@ -210,11 +218,15 @@ impl<'a> Loader<'a> {
             .total
             .store(self.dir.size(), Ordering::Relaxed);
         for (at, part) in parts.iter().enumerate() {
-            let last = at + 1 == parts.len();
-            self.part(part, last)?;
+            self.later = parts[at + 1..].to_vec();
+            self.part(part)?;
+            if self.left {
+                return Ok(());
+            }
+            self.before = (part.kind == Kind::Incr).then(|| part.clone());
         }
         match self.pending.take() {
-            Some((name, fault)) => Err(self.refuse(&name, &fault)),
+            Some(pending) => self.leave(pending),
             None => Ok(()),
         }
     }
@@ -246,7 +258,7 @@ impl<'a> Loader<'a> {
         })
     }
 
-    fn part(&mut self, part: &Part, last: bool) -> Result<(), Refused> {
+    fn part(&mut self, part: &Part) -> Result<(), Refused> {
         let (file, len) = self.open(part)?;
         // Of another server's file of that name nothing was noted; a snapshot knows its own end.
         let ours = is_ours(&self.dir.place.part(part));
@@ -267,7 +279,7 @@ impl<'a> Loader<'a> {
         }
         let (file, begin) = self.preamble(part, file, len)?;
         if begin < len || len == 0 || part.kind == Kind::Incr {
-            self.commands_of(part, file, begin, len, last)?;
+            self.commands_of(part, file, begin, len)?;
         }
         self.done += len;
         self.request
@@ -332,27 +344,28 @@ impl<'a> Loader<'a> {
         file: File,
         begin: u64,
         len: u64,
-        last: bool,
     ) -> Result<(), Refused> {
         let mut reader =
             Reader::new(BufReader::with_capacity(1 << 20, file), len, self.chain).begins_at(begin);
         loop {
             let item = match reader.next() {
                 Ok(item) => item,
-                Err(fault) => return self.stopped(part, &reader, fault, last),
+                Err(fault) => return self.stopped(part, &reader, fault),
             };
-            if let Some((name, fault)) = &self.pending {
-                // What is behind the fault was written again, if this part goes on where the good units end.
-                if !matches!(item, Some(Item::Begin(_) | Item::Time(_))) {
-                    return Err(self.refuse(name, fault));
-                }
-                if matches!(item, Some(Item::Begin(_))) {
-                    tracing::info!(
-                        "The damaged end of {name} was written again in {}: nothing is missing",
-                        part.name
-                    );
-                    self.pending = None;
-                }
+            if !matches!(item, Some(Item::Begin(_) | Item::Time(_)))
+                && let Some(pending) = self.pending.take()
+            {
+                // What is behind the fault was not written again.
+                return self.leave(pending);
+            }
+            if matches!(item, Some(Item::Begin(_)))
+                && let Some(pending) = self.pending.take()
+            {
+                tracing::info!(
+                    "The damaged end of {} was written again in {}: nothing is missing",
+                    pending.part.name,
+                    part.name
+                );
             }
             match item {
                 None => break,
@@ -362,7 +375,7 @@ impl<'a> Loader<'a> {
                 Some(Item::Time(_) | Item::Begin(_) | Item::End(_)) => {}
             }
         }
-        self.is_complete(part, &reader, last)?;
+        self.is_complete(part, &reader)?;
         // A base is a history of its own.
         self.chain = if part.kind == Kind::Base {
             None
@@ -392,143 +405,6 @@ impl<'a> Loader<'a> {
                 Digest::new()
             },
         };
-    }
-
-    /// A file may end too early between two units: the mark knows.
-    fn is_complete<R: Read>(
-        &self,
-        part: &Part,
-        reader: &Reader<R>,
-        last: bool,
-    ) -> Result<(), Refused> {
-        let seq = reader.chain().map_or(0, |c| c.seq);
-        let known = self.mark.as_ref().filter(|mark| mark.part == part.name);
-        match known {
-            Some(mark) if reader.good() < mark.len && seq < mark.chain.seq => {
-                Err(self.too_short(part, seq, mark))
-            }
-            _ => {
-                let _ = last;
-                Ok(())
-            }
-        }
-    }
-
-    fn too_short(&self, part: &Part, seq: u64, mark: &SafePoint) -> Refused {
-        Refused(format!(
-            "The AOF file {} ends with unit {seq}, but unit {} was on the disk: {} units are missing that were acknowledged as safe. If it was cut on purpose, remove {} and start again.",
-            part.name,
-            mark.chain.seq,
-            mark.chain.seq - seq,
-            self.dir.place.mark().display()
-        ))
-    }
-
-    /// The reader found a fault.
-    fn stopped<R: Read>(
-        &mut self,
-        part: &Part,
-        reader: &Reader<R>,
-        fault: Box<Fault>,
-        last: bool,
-    ) -> Result<(), Refused> {
-        if let Some((name, first)) = self.pending.take() {
-            return Err(self.refuse(&name, &first));
-        }
-        if !last {
-            self.chain = reader.carry();
-            if self.chain.is_some() && !matches!(fault.kind, FaultKind::Io(_)) {
-                self.pending = Some((part.name.clone(), fault));
-                return Ok(());
-            }
-            return Err(self.refuse(&part.name, &fault));
-        }
-        if !fault.is_tail() || !self.request.may_cut {
-            return Err(self.refuse(&part.name, &fault));
-        }
-        let seq = reader.chain().map_or(0, |c| c.seq);
-        if let Some(mark) = self.mark.as_ref().filter(|mark| mark.part == part.name)
-            && fault.from < mark.len
-            && seq < mark.chain.seq
-        {
-            return Err(self.too_short(part, seq, mark));
-        }
-        if !self.request.settings.aof_load_truncated {
-            return Err(self.refuse(&part.name, &fault));
-        }
-        self.cut(part, &fault)?;
-        self.chain = reader.carry();
-        self.note_resume(reader, 1, fault.from);
-        // The digest is that of the whole file; the part is read again to know that of what stays.
-        let path = self.dir.place.part(part);
-        self.resume.digest =
-            digest_of(&path).map_err(|e| format!("Can't read the AOF file {}: {e}", part.name))?;
-        Ok(())
-    }
-
-    /// Cuts the end off, which is kept beside the file.
-    fn cut(&mut self, part: &Part, fault: &Fault) -> Result<(), Refused> {
-        let path = self.dir.place.part(part);
-        let cannot = |e: io::Error| Refused(format!("Can't cut the AOF file {}: {e}", part.name));
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .open(&path)
-            .map_err(cannot)?;
-        let len = file.metadata().map_err(cannot)?.len();
-        let cut = len.saturating_sub(fault.from);
-        if cut <= KEEP_CUT_MAX {
-            file.seek(SeekFrom::Start(fault.from)).map_err(cannot)?;
-            let mut tail = Vec::new();
-            file.read_to_end(&mut tail).map_err(cannot)?;
-            if tail.iter().any(|b| *b != 0) {
-                let aside = path.with_file_name(format!("{}.cut-{}", part.name, fault.from));
-                // A copy for people; the server needs none.
-                if std::fs::write(&aside, &tail).is_ok() {
-                    tracing::info!("What is cut off is kept in {}", aside.display());
-                }
-            }
-        }
-        file.set_len(fault.from)
-            .and_then(|()| file.sync_all())
-            .map_err(cannot)?;
-        tracing::warn!(
-            "!!! Warning: short read while loading the AOF file {}!!!",
-            part.name
-        );
-        tracing::warn!(
-            "AOF {} {fault}. {cut} bytes were cut off behind the last complete entry, at offset {}.",
-            part.name,
-            fault.from
-        );
-        match (fault.seq, &self.mark) {
-            (Some(seq), Some(mark)) => tracing::warn!(
-                "Unit {seq} was not complete; up to unit {} everything was known to be on the disk and is there.",
-                mark.chain.seq
-            ),
-            (Some(seq), None) => tracing::warn!("Missing is unit {seq}, and what came after it."),
-            _ => tracing::warn!("Missing is one entry, and what came after it."),
-        }
-        tracing::warn!("AOF loaded anyway because aof-load-truncated is enabled");
-        Ok(())
-    }
-
-    fn refuse(&self, name: &str, fault: &Fault) -> Refused {
-        let manifest = self.dir.place.manifest();
-        let manifest = manifest.display();
-        let text = match fault.kind {
-            FaultKind::Truncated | FaultKind::OpenMulti | FaultKind::Zeros => format!(
-                "Unexpected end of file reading the append only file {name}, {fault}. You can: 1) Make a backup of your AOF file, then use ferrite check-aof --fix {manifest}. 2) Alternatively you can set the 'aof-load-truncated' configuration option to yes and restart the server."
-            ),
-            FaultKind::Io(_) => {
-                format!("Unrecoverable error reading the append only file {name}, {fault}")
-            }
-            FaultKind::Damaged | FaultKind::Missing { .. } => format!(
-                "Bad file format reading the append only file {name}, {fault}. The last good entry ends at offset {}. Make a backup of your AOF file, then use ferrite check-aof --fix {manifest}",
-                fault.from
-            ),
-        };
-        Refused(text)
     }
 
     fn unit<R: Read>(&mut self, part: &Part, reader: &Reader<R>, from: u64) -> Result<(), Refused> {

@@ -3,11 +3,17 @@
 //! Files of other servers have no frames; then a unit is what parses. A file of ours that another server went on with
 //! has both. Reading can go on behind a fault with [`Reader::resync`].
 
-use std::fmt;
+mod fault;
+mod plain;
+mod resync;
+
 use std::io::{self, Read};
 
 use crc64fast::Digest;
 use memchr::memchr;
+
+use fault::keys;
+pub use fault::{Fault, FaultKind};
 
 use super::frame::{self, Chain, Head, Line};
 use super::resp::{self, Step};
@@ -15,74 +21,6 @@ use super::resp::{self, Step};
 const READ_STEP: usize = 1 << 20;
 /// A comment of another server may be longer than any line of ours, but not endless.
 const COMMENT_MAX: usize = 64 << 10;
-
-/// What a fault is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FaultKind {
-    /// The file ends within a unit.
-    Truncated,
-    /// It ends within MULTI.
-    OpenMulti,
-    /// From somewhere on there are only zeros.
-    Zeros,
-    /// Bytes are not what was written.
-    Damaged,
-    /// Whole units are missing before this place: these sequence numbers.
-    Missing {
-        from: u64,
-        to: u64,
-    },
-    Io(io::ErrorKind),
-}
-
-/// Something that stops the reading.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    pub kind: FaultKind,
-    /// Where it was noticed.
-    pub at: u64,
-    /// Where the last good unit ends.
-    pub from: u64,
-    /// Sequence of the unit concerned, if there are frames.
-    pub seq: Option<u64>,
-    /// Keys of the unit, as far as it can be read.
-    pub keys: Vec<Vec<u8>>,
-    pub what: String,
-    /// Line of the file, from 1.
-    pub line: u64,
-}
-
-impl Fault {
-    /// The end of the file is missing, or was never written: what is there before it is whole.
-    pub fn is_tail(&self) -> bool {
-        matches!(
-            self.kind,
-            FaultKind::Truncated | FaultKind::OpenMulti | FaultKind::Zeros
-        )
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at offset {}: {}", self.at, self.what)?;
-        if let Some(seq) = self.seq {
-            write!(f, " (unit {seq})")?;
-        }
-        if !self.keys.is_empty() {
-            let shown = self
-                .keys
-                .iter()
-                .take(8)
-                .map(|key| format!("'{}'", key.escape_ascii()));
-            write!(
-                f,
-                ", keys concerned: {}",
-                shown.collect::<Vec<_>>().join(" ")
-            )?;
-        }
-        Ok(())
-    }
-}
 
 /// What was read. Positions are offsets in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -584,106 +522,6 @@ impl<R: Read> Reader<R> {
         (self.start, self.pos) = (end, end);
     }
 
-    /// A command without a frame, or MULTI to EXEC.
-    fn plain_unit(&mut self) -> Result<Item> {
-        let (mut end, mut in_multi) = (self.pos, false);
-        loop {
-            if self.buf.get(end) == Some(&b'#') {
-                end = self.comment_within(end)?;
-            }
-            let mut first = None;
-            let mut wanted = 1;
-            let next = loop {
-                self.fill(end, wanted)?;
-                match resp::scan(&self.buf[end..], |word| {
-                    first.get_or_insert_with(|| word.to_ascii_lowercase());
-                }) {
-                    Step::Done(len) => break end + len,
-                    Step::More(needed) if needed as u64 <= self.left(end) && !self.at_end => {
-                        wanted = needed.max(wanted.saturating_mul(2).min(self.left(end) as usize));
-                    }
-                    Step::More(_) => return Err(self.cut_plain(end, in_multi)),
-                    Step::Bad { at, what } => return Err(self.bad_plain(end, at, what)),
-                }
-            };
-            end = next;
-            match first.as_deref() {
-                Some(b"multi") => in_multi = true,
-                Some(b"exec") if in_multi => break,
-                _ if !in_multi => break,
-                _ => {}
-            }
-        }
-        // Times before a plain unit belong to nothing.
-        let unit = self.pos..end;
-        self.lines += memchr::memchr_iter(b'\n', &self.buf[unit.clone()]).count() as u64;
-        let from = self.base + self.pos as u64;
-        (self.start, self.pos) = (end, end);
-        self.unit = unit;
-        self.foreign += 1;
-        self.ended = false;
-        Ok(Item::Unit {
-            from,
-            end: self.base + end as u64,
-            framed: false,
-        })
-    }
-
-    /// Takes comments inside MULTI out of the buffer's way: they are blanked by moving what follows.
-    fn comment_within(&mut self, at: usize) -> Result<usize> {
-        let (start, pos) = (self.start, self.pos);
-        self.pos = at;
-        let end = self.line_end();
-        (self.start, self.pos) = (start, pos);
-        end
-    }
-
-    fn cut_plain(&mut self, at: usize, in_multi: bool) -> Box<Fault> {
-        let keys = keys(&self.buf[at..]);
-        let (kind, what) = match (in_multi, self.buf.len() == at) {
-            (true, true) => (
-                FaultKind::OpenMulti,
-                "Reached EOF before reading EXEC for MULTI".to_owned(),
-            ),
-            (true, false) => (
-                FaultKind::OpenMulti,
-                "Unexpected end of file within MULTI".to_owned(),
-            ),
-            (false, _) => (FaultKind::Truncated, "Unexpected end of file".to_owned()),
-        };
-        let mut fault = self.fault(kind, self.buf.len(), what);
-        fault.keys = keys;
-        fault
-    }
-
-    fn bad_plain(&mut self, unit: usize, at: usize, what: String) -> Box<Fault> {
-        let place = unit + at;
-        self.next_try = Some(self.base + place as u64 + 2);
-        let keys = keys(&self.buf[unit..]);
-        let from_zero = self.buf.get(place).is_some_and(|b| *b == 0)
-            || self.buf[unit..]
-                .iter()
-                .rev()
-                .take_while(|b| **b == 0)
-                .count()
-                > 1;
-        let zeros = from_zero && {
-            let first = unit + memchr(0, &self.buf[unit..]).unwrap_or(0);
-            self.only_zeros_from(first)
-        };
-        let mut fault = if zeros {
-            self.fault(
-                FaultKind::Zeros,
-                place,
-                "The end of the file was never written: zeros".into(),
-            )
-        } else {
-            self.fault(FaultKind::Damaged, place, what)
-        };
-        fault.keys = keys;
-        fault
-    }
-
     /// Whether the file has only zeros from there on. Reads what is in the buffer and 1 MiB more, which is enough to
     /// tell a hole from data.
     fn only_zeros_from(&mut self, at: usize) -> bool {
@@ -703,140 +541,6 @@ impl<R: Read> Reader<R> {
             line: self.lines + memchr::memchr_iter(b'\n', seen).count() as u64,
         })
     }
-
-    /// Goes on behind a fault: looks for the next place from which a whole unit can be read. Returns where it is, or
-    /// `None` if there is none.
-    pub fn resync(&mut self) -> Result<Option<u64>> {
-        let plain = !self.framed || self.foreign > 0;
-        let known = self
-            .next_try
-            .take()
-            .and_then(|at| usize::try_from(at.checked_sub(self.base)?).ok());
-        if let Some(place) = known.filter(|at| (self.start + 1..=self.buf.len()).contains(at))
-            && self.is_unit_at(place)?
-        {
-            return Ok(Some(self.go_on_at(place)));
-        }
-        let mut at = self.start;
-        loop {
-            self.fill(at, READ_STEP)?;
-            if let Some(found) = memchr(b'\n', &self.buf[at..]) {
-                at += found + 1;
-                self.fill(at, 1)?;
-                let begins = match self.buf.get(at) {
-                    Some(b'#') => true,
-                    Some(b'*') => plain,
-                    _ => false,
-                };
-                if begins && self.is_unit_at(at)? {
-                    return Ok(Some(self.go_on_at(at)));
-                }
-                continue;
-            }
-            if self.at_end {
-                return Ok(None);
-            }
-            at = self.buf.len();
-            self.buf.drain(..at - 1);
-            self.base += at as u64 - 1;
-            (self.start, self.pos, self.unit) = (0, 0, 0..0);
-            at = 0;
-        }
-    }
-
-    fn go_on_at(&mut self, place: usize) -> u64 {
-        (self.start, self.pos) = (place, place);
-        self.whole_chain = false;
-        self.base + place as u64
-    }
-
-    /// Whether something whole begins there: a mark or a frame with the right checksum, or a plausible command.
-    fn is_unit_at(&mut self, place: usize) -> Result<bool> {
-        let (start, pos) = (self.start, self.pos);
-        (self.start, self.pos) = (place, place);
-        let found = self.looks_whole();
-        (self.start, self.pos) = (start, pos);
-        found
-    }
-
-    fn looks_whole(&mut self) -> Result<bool> {
-        if !self.fill(self.pos, 1)? {
-            return Ok(false);
-        }
-        if self.buf[self.pos] == b'*' {
-            let left = self.left(self.pos);
-            let mut wanted = 4096;
-            loop {
-                self.fill(self.pos, wanted)?;
-                let mut name = None;
-                let step = resp::scan(&self.buf[self.pos..], |word| {
-                    name.get_or_insert_with(|| word.to_vec());
-                });
-                match step {
-                    Step::Done(_) => {
-                        let name = name.unwrap_or_default();
-                        return Ok(name.len() >= 2
-                            && name
-                                .iter()
-                                .all(|b| b.is_ascii_alphanumeric() || b"-.|_".contains(b)));
-                    }
-                    Step::More(needed) if needed as u64 <= left && !self.at_end => {
-                        wanted = needed.max(wanted * 2)
-                    }
-                    _ => return Ok(false),
-                }
-            }
-        }
-        // Times may stand before the frame, and its checksum covers them.
-        loop {
-            if self.buf.get(self.pos) != Some(&b'#') {
-                return Ok(false);
-            }
-            let Ok(end) = self.line_end() else {
-                return Ok(false);
-            };
-            let line = &self.buf[self.pos..end];
-            match frame::parse(line, &self.buf[self.start..end]) {
-                Ok(Line::Time(_)) => self.pos = end,
-                Ok(Line::Begin(_) | Line::End(_)) => return Ok(true),
-                Ok(Line::Frame(head)) => {
-                    if head.len > self.left(end) || !self.fill(end, head.len as usize)? {
-                        return Ok(false);
-                    }
-                    let unit = &self.buf[end..end + head.len as usize];
-                    let before = &self.buf[self.start..end];
-                    return Ok(Chain::check_own(&head, before, unit).is_some());
-                }
-                Ok(Line::Other) | Err(_) => return Ok(false),
-            }
-            self.fill(self.pos, 1)?;
-        }
-    }
-
-    /// After [`Reader::resync`]: the frames that were passed over are given up, the next one is taken as it is.
-    pub fn accept_gap(&mut self) {
-        self.chain = None;
-        self.whole_chain = false;
-        self.begun = true;
-    }
-}
-
-/// The keys that the readable part of damaged commands names.
-fn keys(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let bytes = &bytes[..bytes.len().min(READ_STEP)];
-    let mut found: Vec<Vec<u8>> = Vec::new();
-    for words in resp::readable(bytes).iter().take(64) {
-        let control = ["select", "multi", "exec"]
-            .iter()
-            .any(|name| resp::is(words, name));
-        if let (false, Some(key)) = (control, words.get(1)) {
-            let key = key[..key.len().min(128)].to_vec();
-            if !found.contains(&key) {
-                found.push(key);
-            }
-        }
-    }
-    found
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub enum Verdict {
     SameInOtherWords,
     /// Another server went on from it.
     Continued,
+    /// Somebody wrote another one, with files of his own.
+    Replaced,
     Damaged,
 }
 
@@ -121,9 +123,28 @@ impl Seal {
         {
             // Our change did not come to the disk, and another server went on from the former state.
             Verdict::Continued
+        } else if self.is_another(text, manifest) {
+            Verdict::Replaced
         } else {
             Verdict::Damaged
         }
+    }
+
+    /// Bytes that flip keep the length, and a lost line adds none: a text of another length that names what was never
+    /// written here is somebody's own. Whether the files that it names are there is seen when they are read.
+    fn is_another(&self, text: &[u8], manifest: &Manifest) -> bool {
+        let lines = |known: &String| known.lines().count();
+        let written = text.iter().filter(|b| **b == b'\n').count();
+        let other_length = [&self.now, &self.before]
+            .iter()
+            .all(|known| text.len() != known.len() && written >= lines(known));
+        let is_known = |name: &str| {
+            let quoted = quoted(name);
+            [&self.now, &self.before]
+                .iter()
+                .any(|known| known.contains(&*quoted))
+        };
+        other_length && manifest.live().any(|part| !is_known(&part.name))
     }
 }
 
@@ -165,6 +186,23 @@ mod tests {
         for cut in 0..bytes.len() {
             assert_eq!(Seal::parse(&bytes[..cut]), None, "cut at {cut}");
         }
+    }
+
+    /// A manifest that somebody wrote by hand, over files of the same names, is his; one that has lost a line is not.
+    #[test]
+    fn a_manifest_of_somebody_else_is_told_from_a_damaged_one() {
+        let seal = seal();
+        let judge = |text: &str| {
+            let manifest = Manifest::parse(text.as_bytes()).unwrap();
+            seal.judge(text.as_bytes(), &manifest)
+        };
+        let own = "file a.1.base.aof seq 1 type b\nfile a.1.incr.aof seq 1 type i\nfile a.3.incr.aof seq 3 type i\n";
+        assert_eq!(judge(own), Verdict::Replaced);
+        assert_eq!(judge("file a.2.incr.aof seq 2 type i\n"), Verdict::Damaged);
+        assert_eq!(
+            judge("file a.1.base.rdb seq 1 type b\nfile a.9.incr.aof seq 9 type i\n"),
+            Verdict::Damaged
+        );
     }
 
     /// Whatever is flipped in a manifest is refused, or says the same.

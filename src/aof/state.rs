@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::dir::{Dir, Place};
 use super::load::{self, Loaded, Refused, Request};
@@ -12,6 +13,7 @@ use super::sink::{Chunk, Resume, Sink};
 use super::writer::Writer;
 use crate::config::enums::AppendFsync;
 use crate::dispatch::actor::Message;
+use crate::dispatch::busy;
 use crate::dispatch::core::Core;
 use crate::dispatch::held::Promise;
 use crate::dispatch::server::Server;
@@ -23,6 +25,8 @@ use crate::resp::reply::Reply;
 
 /// Rewrites that fail one after another before they are put off.
 const FAILURES_MAX: u32 = 3;
+/// While the files are read again, so long passes between two looks at who wants something.
+const RELOAD_LOOK: Duration = Duration::from_millis(1);
 /// Longest time that they are put off for, in minutes.
 const LIMIT_MAX_MINUTES: i64 = 60;
 
@@ -127,6 +131,11 @@ impl State {
     pub fn failed(&mut self) {
         self.last_ok = false;
         self.failures = self.failures.saturating_add(1);
+    }
+
+    /// The file was switched on at run time, and nothing of the data is in it yet.
+    pub fn is_being_made(&self) -> bool {
+        self.boot.is_none() && self.job.as_ref().is_some_and(|job| job.first)
     }
 
     /// The system's error that holds writes up.
@@ -301,7 +310,6 @@ pub fn data_replaced(ks: &mut Keyspace, core: &mut Core) {
     if !core.config.appendonly || core.rdb.loading.is_some() {
         return;
     }
-    rewrite::give_up(core);
     switch_off(ks, core);
     if core.aof.job.is_some() || rewrite::start(core).is_err() {
         core.aof.scheduled = true;
@@ -325,9 +333,7 @@ pub fn switch_on(core: &mut Core) -> Result<(), String> {
 
 /// `CONFIG SET appendonly no`.
 pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
-    if core.aof.job.as_ref().is_some_and(|job| job.first) {
-        rewrite::give_up(core);
-    }
+    rewrite::give_up(core);
     core.aof.scheduled = false;
     if ks.log.has_pending() {
         let taken = ks.log.take();
@@ -566,7 +572,7 @@ fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
     dir.forget_sum(&open.part.name);
     dir.persist_seal()?;
     if !server.core.config.aof_disable_auto_gc {
-        dir.drop_history(std::time::Duration::from_secs(retention))?;
+        dir.drop_history(Duration::from_secs(retention))?;
     }
     let size = dir.size();
     let dir = Arc::new(Mutex::new(dir));
@@ -598,15 +604,23 @@ fn install(server: &mut Server, loaded: Loaded) -> (Dir, Resume) {
         server.core.rdb.loaded = stats.loaded;
         server.core.rdb.load_expired = stats.expired;
     }
-    super::functions::restore(server, &loaded.functions, &loaded.function_calls);
+    super::functions::restore(
+        &mut server.ks,
+        &mut server.core,
+        &loaded.functions,
+        &loaded.function_calls,
+    );
     (loaded.dir, loaded.resume)
 }
 
-/// `DEBUG LOADAOF`: everything is read again from the files, while all clients wait.
+/// `DEBUG LOADAOF`: everything is read again from the files. Meanwhile others hear that the server is loading.
 ///
 /// # Errors
 /// What is to be told to the client.
 pub fn reload(ks: &mut Keyspace, core: &mut Core) -> Result<(), String> {
+    if core.rdb.loading.is_some() {
+        return Err("ERR the data set is being loaded".into());
+    }
     if ks.log.has_pending() {
         let taken = ks.log.take();
         take_turn(core, taken);
@@ -618,14 +632,21 @@ pub fn reload(ks: &mut Keyspace, core: &mut Core) -> Result<(), String> {
         Some(dir) => lock(dir).place.clone(),
         None => Place::of(&core.config),
     };
-    let request = request(ks, core, Arc::default(), false);
+    let loading = Loading::new(core);
+    let request = request(ks, core, loading.progress.clone(), false);
+    core.rdb.loading = Some(loading);
     let result = std::thread::scope(|scope| {
         let body = || load::load(place, &request);
         let thread = std::thread::Builder::new()
             .name("aof-load".into())
-            .spawn_scoped(scope, body);
-        thread.map(|thread| thread.join())
+            .spawn_scoped(scope, body)?;
+        while !thread.is_finished() {
+            busy::breathe(ks, core);
+            std::thread::sleep(RELOAD_LOOK);
+        }
+        Ok::<_, io::Error>(thread.join())
     });
+    core.rdb.loading = None;
     let loaded = match result {
         Ok(Ok(Ok(Some(loaded)))) => loaded,
         Ok(Ok(Ok(None))) => {
@@ -645,6 +666,7 @@ pub fn reload(ks: &mut Keyspace, core: &mut Core) -> Result<(), String> {
     for index in 0..ks.dbs.len() {
         ks.effects.change_whole(index);
     }
+    super::functions::restore(ks, core, &loaded.functions, &loaded.function_calls);
     ks.stats.dirty = 0;
     Ok(())
 }

@@ -106,7 +106,7 @@ fn act(name: &str) -> io::Result<bool> {
         point.action
     };
     match action {
-        Action::Abort => std::process::abort(),
+        Action::Abort => super::sys::kill_self(),
         Action::Error(code) => Err(io::Error::from_raw_os_error(code)),
         Action::Short => Ok(true),
         Action::Delay(ms) => {

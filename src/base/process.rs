@@ -12,6 +12,7 @@ use std::sync::{Arc, LazyLock};
 use tracing::{info, warn};
 
 use super::sys;
+use super::sys::fault::Struck;
 use crate::config::enums::Supervised;
 use crate::config::setting::os_reason;
 use crate::config::{Config, Settings};
@@ -340,8 +341,36 @@ pub fn install_panic_hook(log: Arc<Log>, version: &'static str, context: Arc<dyn
         if context.exit_quietly() {
             std::process::exit(1);
         }
+        // This report is enough.
+        sys::fault::ignore_end();
         std::process::abort();
     }));
+}
+
+/// From now on a signal that ends the process (a fault, SIGABRT) leaves a crash report, and SIGALRM has the log show where
+/// the process is.
+pub fn report_signals(log: Arc<Log>, version: &'static str, context: Arc<dyn CrashContext>) {
+    let watched = sys::fault::watch(move |struck| {
+        let stack = struck.stack.join("\n");
+        if !struck.is_end() {
+            warn!("Received SIGALRM");
+            log.write_raw(&format!("\n------ STACK TRACE ------\n{stack}\n"));
+        } else if context.enabled() {
+            let Struck {
+                signal,
+                code,
+                address,
+                ..
+            } = struck;
+            let crash = format!("signal: {signal}, si_code: {code}, address: {address:#x}");
+            let place = format!("process {}", std::process::id());
+            log.write_raw(&report(version, &crash, &place, context.command(), &stack));
+            log.write_raw(&report_info(&context.info()));
+        }
+    });
+    if let Err(error) = watched {
+        warn!("Can't watch for faults: {}", os_reason(&error));
+    }
 }
 
 fn report_head(
@@ -363,12 +392,29 @@ fn report_head(
         .name()
         .unwrap_or("unnamed")
         .to_string();
-    let command = command.unwrap_or_else(|| "none".into());
     let pid = std::process::id();
+    let place = format!("{place} in thread '{thread}', process {pid}");
+    report(
+        version,
+        &format!("panic: {message}"),
+        &place,
+        command,
+        backtrace,
+    )
+}
+
+fn report(
+    version: &str,
+    crash: &str,
+    place: &str,
+    command: Option<String>,
+    backtrace: &str,
+) -> String {
+    let command = command.unwrap_or_else(|| "none".into());
     format!(
         "\n\n=== FERRITE BUG REPORT START: Cut & paste starting from here ===\n\
-         Ferrite {version} crashed by panic: {message}\n\
-         Guilty line: {place} in thread '{thread}', process {pid}\n\
+         Ferrite {version} crashed by {crash}\n\
+         Guilty line: {place}\n\
          Current command: {command}\n\
          \n------ STACK TRACE ------\n{backtrace}\n"
     )

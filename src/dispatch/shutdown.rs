@@ -34,6 +34,7 @@ pub fn prepare(ks: &mut Keyspace, core: &mut Core, wish: ShutdownWish) -> Result
         tracing::warn!("There is a background save of the RDB file. Giving it up!");
         save::abort(core);
     }
+    leaves_no_aof(core, wish)?;
     let points = !core.config.save.0.is_empty();
     let wanted =
         wish.save.unwrap_or(points) && core.rdb.loading.is_none() && core.sentinel.is_none();
@@ -52,6 +53,19 @@ pub fn prepare(ks: &mut Keyspace, core: &mut Core, wish: ShutdownWish) -> Result
     }
     core.shutdown = Some(wish);
     Ok(())
+}
+
+/// A file that is being made for the first time is what the next start will look for.
+fn leaves_no_aof(core: &Core, wish: ShutdownWish) -> Result<(), Refused> {
+    if !core.aof.is_being_made() {
+        return Ok(());
+    }
+    if wish.force {
+        tracing::warn!("Writing initial AOF. Exit anyway.");
+        return Ok(());
+    }
+    tracing::warn!("Writing initial AOF, can't exit");
+    Err(Refused)
 }
 
 impl Server {
