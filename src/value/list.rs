@@ -1,9 +1,9 @@
 //! Lists: sequences of byte strings.
 //!
 //! - [`List`] owns a list while it is changed, [`ListRef`] borrows one for reading.
-//! - Small lists are one packed blob, which the keyspace keeps inside the key's entry. From
-//!   [`INLINE_BYTES`] on they move behind a pointer, so that a push does not copy them: a [`ListTree`]
-//!   whose one chunk Redis would still call a listpack.
+//! - Small lists are one packed blob, which the keyspace keeps inside the key's entry, without backlens: so short a
+//!   blob is quickly walked from its front. From [`INLINE_BYTES`] on they move behind a pointer, so that a push does
+//!   not copy them: a [`ListTree`] whose one chunk Redis would still call a listpack.
 //! - Large lists are a tree of chunks with the first and the last chunk in front (`large`).
 //!
 //! When `OBJECT ENCODING` says "listpack" and when "quicklist" follows Redis' rules (`chunk::Fit`), whatever
@@ -20,7 +20,7 @@ pub use large::ListTree;
 
 use crate::value::entry::{self, ObjRef, Payload};
 pub use crate::value::packed::Elem;
-use crate::value::packed::{Packed, PackedRef};
+use crate::value::packed::{Forward, Packed, PackedRef};
 use crate::value::tree::Remains;
 use crate::value::{Collection, Limits, Obj, Stored, Type, tag};
 use chunk::Fit;
@@ -42,14 +42,14 @@ pub enum End {
 /// A list that is being changed.
 #[derive(Clone, Debug)]
 pub enum List {
-    Small(Blob),
+    Small(Packed<Forward>),
     Large(Arc<ListTree>),
 }
 
 /// A list that is being read.
 #[derive(Clone, Copy, Debug)]
 pub enum ListRef<'a> {
-    Small(BlobRef<'a>),
+    Small(PackedRef<'a, Forward>),
     Large(&'a ListTree),
 }
 
@@ -61,7 +61,7 @@ impl Default for List {
 
 impl List {
     pub fn new() -> Self {
-        Self::Small(Blob::new())
+        Self::Small(Packed::new())
     }
 
     #[inline]
@@ -91,12 +91,12 @@ impl List {
         match self {
             List::Large(list) => f(Arc::make_mut(list)),
             List::Small(blob) => {
-                let mut list = ListTree::single(std::mem::take(blob));
+                let mut list = ListTree::single(Packed::with_backlens(blob.view()));
                 let result = f(&mut list);
                 *self = if list.quick {
                     List::Large(Arc::new(list))
                 } else {
-                    List::Small(list.tail)
+                    List::Small(list.tail.without_backlens())
                 };
                 result
             }
@@ -136,7 +136,7 @@ impl List {
     fn reserve(&mut self, len: usize, count: usize, limits: &Limits) {
         let fit = Fit::new(limits.list_size);
         match self {
-            List::Small(blob) if fit.stays_listpack(blob, len, count) => {}
+            List::Small(blob) if fit.stays_small(blob, len, count) => {}
             _ => self.change(|list| list.grow(len, count, fit)),
         }
     }
@@ -201,7 +201,18 @@ impl List {
                 (0, len - count)
             }
         };
-        self.change(|list| list.trim(from, to, limits))
+        self.keep(from, to, limits)
+    }
+
+    /// Drops what is outside of a range of indices.
+    fn keep(&mut self, from: usize, to: usize, limits: &Limits) -> Option<Remains<Chunk>> {
+        let List::Small(blob) = self else {
+            return self.change(|list| list.trim(from, to, limits));
+        };
+        let after = blob.view().offset_of(to).unwrap_or(blob.byte_len());
+        blob.remove(after, usize::MAX);
+        blob.remove(0, from.min(blob.len()));
+        None
     }
 
     /// Replaces the element at `index` (from the end if negative); false if there is none.
@@ -250,7 +261,7 @@ impl List {
     /// returned to be freed in slices, if it is more than a chunk.
     pub fn trim(&mut self, start: i64, stop: i64, limits: &Limits) -> Option<Remains<Chunk>> {
         let (from, to) = self.view().resolve_range(start, stop).unwrap_or((0, 0));
-        self.change(|list| list.trim(from, to, limits))
+        self.keep(from, to, limits)
     }
 
     /// Appends a chunk as it was saved; [`List::settle`] ends the loading.
@@ -375,8 +386,8 @@ impl<'a> ListRef<'a> {
     ) -> ControlFlow<()> {
         match self {
             ListRef::Small(blob) => {
-                let skip = blob.len().saturating_sub(index + 1);
-                blob.iter_back().skip(skip).try_for_each(f)
+                let elements: Vec<Elem> = blob.iter().take(index + 1).collect();
+                elements.into_iter().rev().try_for_each(f)
             }
             ListRef::Large(list) => list.walk_back(index, &mut f),
         }
@@ -398,7 +409,10 @@ impl<'a> ListRef<'a> {
     /// All chunks in order, for saving.
     pub fn chunks(&self) -> impl Iterator<Item = Opened<'a>> + use<'a> {
         let (small, large) = match *self {
-            ListRef::Small(blob) => ((!blob.is_empty()).then_some(Opened::Packed(blob)), None),
+            ListRef::Small(blob) => {
+                let open = || Opened::Inflated(Packed::with_backlens(blob));
+                ((!blob.is_empty()).then(open), None)
+            }
             ListRef::Large(list) => (None, Some(list.chunks())),
         };
         small.into_iter().chain(large.into_iter().flatten())
@@ -466,18 +480,18 @@ impl Collection for List {
             List::Large(list) if list.quick || list.tail.byte_len() > INLINE_BYTES / 2 => {
                 Stored::Large(Obj::List(list))
             }
-            List::Large(list) => small(Arc::unwrap_or_clone(list).tail),
+            List::Large(list) => small(Arc::unwrap_or_clone(list).tail.without_backlens()),
+            List::Small(blob) if blob.byte_len() > INLINE_BYTES => {
+                let mut blob = Packed::with_backlens(blob.view());
+                blob.shrink();
+                Stored::Large(Obj::List(Arc::new(ListTree::single(blob))))
+            }
             List::Small(blob) => small(blob),
         }
     }
 }
 
-/// A packed list, in the entry as long as it is short.
-fn small(mut blob: Blob) -> Stored {
-    if blob.byte_len() > INLINE_BYTES {
-        blob.shrink();
-        return Stored::Large(Obj::List(Arc::new(ListTree::single(blob))));
-    }
+fn small(blob: Packed<Forward>) -> Stored {
     let (bytes, count) = blob.into_parts();
     Stored::Small(tag::LIST, count, bytes)
 }

@@ -4,13 +4,15 @@
 //! and the element count. Two layouts exist:
 //! - [`WithBack`]: each element is followed by its backlen, exactly the entries of a Redis listpack, so a
 //!   blob can be walked from its end. For lists.
-//! - [`Forward`]: no backlen, a byte less per element. For small hashes, sets and sorted sets.
+//! - [`Forward`]: no backlen, a byte less per element. For small hashes, sets and sorted sets, and for small lists
+//!   while nobody changes them.
 //!
 //! [`PackedRef`] reads borrowed bytes, so that a blob can live inside another allocation; [`Packed`] owns
 //! its bytes and can be edited. Bytes from files are taken in through [`Packed::from_listpack`] only, or
 //! checked by [`validate`]; everything else trusts the blob and panics on a damaged one, but never reads
 //! outside of it.
 
+mod backlens;
 mod codec;
 mod edit;
 mod listpack;

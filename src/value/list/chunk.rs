@@ -1,6 +1,6 @@
 //! The chunks of a large list, and how much goes into one.
 
-use crate::value::packed::{Elem, Needle, Packed, PackedRef, WithBack};
+use crate::value::packed::{Elem, Forward, Needle, Packed, PackedRef, WithBack};
 use crate::value::tree::Item;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,6 +66,14 @@ impl Fit {
             Self::Count(_) => SAFE_BYTES,
         };
         len > chunk || len >= PACKED_THRESHOLD.load(Ordering::Relaxed)
+    }
+
+    /// Whether a small list stays a single listpack with `texts` more elements of `len` bytes in all.
+    #[inline]
+    pub fn stays_small(self, blob: &Packed<Forward>, len: usize, texts: usize) -> bool {
+        let (bytes, count) = (LISTPACK_FRAME.saturating_add(len), blob.len() + texts);
+        self.holds(bytes.saturating_add(blob.listpack_bound()), count)
+            || self.holds(bytes.saturating_add(blob.listpack_len()), count)
     }
 
     /// Whether a list of a single listpack stays one with `texts` more elements of `len` bytes in all.
