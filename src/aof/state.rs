@@ -155,16 +155,9 @@ pub fn lock(dir: &Mutex<Dir>) -> MutexGuard<'_, Dir> {
     dir.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives the writer what the log has.
-pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
-    let Some(writer) = &core.aof.writer else {
-        return;
-    };
+/// The part of the log that a file keeps: what changes data.
+pub fn chunk_of(taken: crate::log::Taken, time_s: Option<i64>) -> Chunk {
     let first = taken.offset - taken.bytes.len() as u64;
-    let time_s = core
-        .config
-        .aof_timestamp_enabled
-        .then(|| core.unix_us() / 1_000_000);
     let mut chunk = Chunk {
         offset: taken.offset,
         time_s,
@@ -190,6 +183,19 @@ pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
             start = unit.end;
         }
     }
+    chunk
+}
+
+/// Gives the writer what the log has.
+pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
+    let Some(writer) = &core.aof.writer else {
+        return;
+    };
+    let time_s = core
+        .config
+        .aof_timestamp_enabled
+        .then(|| core.unix_us() / 1_000_000);
+    let chunk = chunk_of(taken, time_s);
     let offset = chunk.offset;
     if writer.put(chunk) && core.held.promise == Promise::Written {
         core.release(offset);
@@ -584,7 +590,7 @@ fn install(server: &mut Server, loaded: Loaded) -> (Dir, Resume) {
         server.core.rdb.loaded = stats.loaded;
         server.core.rdb.load_expired = stats.expired;
     }
-    super::functions::restore(server, &loaded.functions, &loaded.function_calls);
+    server.core.replace_functions(loaded.functions);
     (loaded.dir, loaded.resume)
 }
 
@@ -626,6 +632,7 @@ pub fn reload(ks: &mut Keyspace, core: &mut Core) -> Result<(), String> {
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Err(error) => return Err(format!("ERR {error}")),
     };
+    core.replace_functions(loaded.functions);
     let old = std::mem::replace(&mut ks.dbs, loaded.dbs);
     ks.reaper.free_databases(old);
     for index in 0..ks.dbs.len() {

@@ -496,7 +496,11 @@ impl Runner<'_> {
         }
     }
 
-    fn apply_units(&mut self, client: &mut Client, bytes: &[u8]) -> Result<(), String> {
+    /// The same for the client that runs the master's commands.
+    ///
+    /// # Errors
+    /// What a command of the master said that failed here.
+    pub fn apply_units(&mut self, client: &mut Client, bytes: &[u8]) -> Result<(), String> {
         let rules = Rules {
             authenticated: true,
             max_bulk: i64::from(i32::MAX),
