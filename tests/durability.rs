@@ -17,3 +17,5 @@ mod files;
 mod ledger;
 #[path = "durability/machine.rs"]
 mod machine;
+#[path = "durability/undo.rs"]
+mod undo;

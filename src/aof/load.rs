@@ -173,7 +173,11 @@ struct Loader<'a> {
 impl<'a> Loader<'a> {
     fn new(dir: Dir, request: &'a Request) -> Loader<'a> {
         let mut config = Config::default();
-        config.adjust(|settings| *settings = (*request.settings).clone());
+        config.adjust(|settings| {
+            *settings = (*request.settings).clone();
+            // What is flushed here was over long ago.
+            settings.undo_window = 0;
+        });
         config.renamed_commands = request.renamed.clone();
         let mut server = Server::new(config);
         server.ks.judge = Judge::Keep;

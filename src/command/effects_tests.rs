@@ -299,6 +299,10 @@ fn the_log_of_many_writes_repeats_them() {
             if ["FLUSHALL", "FLUSHDB"].contains(&call) && rng.below(10) > 0 {
                 continue;
             }
+            // What comes back after a flush is in no log: who reads the log gets a new copy.
+            if call == "FERRITE UNDO" {
+                continue;
+            }
             source.say(call);
             source.pass_ms(rng.below(2_000) as i64);
         }

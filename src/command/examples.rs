@@ -51,9 +51,11 @@ pub const SETUP: &[&str] = &[
     "SCRIPT LOAD \"return redis.call('incr', KEYS[1])\"",
     "SCRIPT LOAD \"return redis.call('get', KEYS[1])\"",
     "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('incr', function(keys) return redis.call('incr', keys[1]) end)\\nredis.register_function{function_name='get', callback=function(keys) return redis.call('get', keys[1]) end, flags={'no-writes'}}\"",
-    "SELECT 1",
+    "CONFIG SET undo-window 100000",
+    "SELECT 2",
     "SET there 1",
     "SELECT 0",
+    "SWAPDB 1 2",
 ];
 
 /// What goes by between setup and call.
@@ -337,6 +339,8 @@ pub const CALLS: &[&str] = &[
     "EXPIRETIME timed",
     "FLUSHALL",
     "FLUSHDB",
+    // The swap that was made last.
+    "FERRITE UNDO",
     "MOVE set 1",
     "MOVE fields 2",
     "DUMP text",

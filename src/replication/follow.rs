@@ -422,6 +422,7 @@ impl Runner<'_> {
     pub fn replace_data(&mut self, loaded: Loaded) {
         let old = std::mem::replace(&mut self.ks.dbs, loaded.dbs);
         self.ks.reaper.free_databases(old);
+        self.ks.undo.clear(&self.ks.reaper);
         self.ks.effects.watching = self.core.is_watching();
         for index in 0..self.ks.dbs.len() {
             self.ks.effects.change_whole(index);
