@@ -21,3 +21,5 @@ mod machine;
 mod power;
 #[path = "durability/trace.rs"]
 mod trace;
+#[path = "durability/undo.rs"]
+mod undo;

@@ -49,9 +49,8 @@ pub struct Request {
 /// What was read.
 pub struct Loaded {
     pub dbs: Vec<Db>,
-    /// Function libraries: sources from the base, and the commands that changed them since.
+    /// Sources of the function libraries.
     pub functions: Vec<Vec<u8>>,
-    pub function_calls: Vec<Vec<Vec<u8>>>,
     pub dir: Dir,
     /// Where to go on in the last increment.
     pub resume: Resume,
@@ -164,8 +163,6 @@ struct Loader<'a> {
     /// How far the last increment is known to be on the disk.
     mark: Option<SafePoint>,
     resume: Resume,
-    functions: Vec<Vec<u8>>,
-    function_calls: Vec<Vec<Vec<u8>>>,
     commands: u64,
     base: Option<rdb::load::Stats>,
     /// Bytes of parts that are done.
@@ -181,7 +178,11 @@ struct Loader<'a> {
 impl<'a> Loader<'a> {
     fn new(dir: Dir, request: &'a Request) -> Loader<'a> {
         let mut config = Config::default();
-        config.adjust(|settings| *settings = (*request.settings).clone());
+        config.adjust(|settings| {
+            *settings = (*request.settings).clone();
+            // What is flushed here was over long ago.
+            settings.undo_window = 0;
+        });
         config.renamed_commands = request.renamed.clone();
         let mut server = Server::new(config);
         server.ks.judge = Judge::Keep;
@@ -199,8 +200,6 @@ impl<'a> Loader<'a> {
             chain: None,
             mark,
             resume: Resume::default(),
-            functions: Vec::new(),
-            function_calls: Vec::new(),
             commands: 0,
             base: None,
             done: 0,
@@ -233,9 +232,8 @@ impl<'a> Loader<'a> {
 
     fn finish(self) -> Result<Loaded, Refused> {
         Ok(Loaded {
+            functions: self.server.core.function_sources(),
             dbs: self.server.ks.dbs,
-            functions: self.functions,
-            function_calls: self.function_calls,
             dir: self.dir,
             resume: self.resume,
             commands: self.commands,
@@ -328,7 +326,8 @@ impl<'a> Loader<'a> {
             )));
         }
         self.server.ks.dbs = loaded.dbs;
-        self.functions = loaded.functions;
+        // What follows may change them.
+        self.server.core.replace_functions(loaded.functions);
         self.base = Some(loaded.stats);
         self.request
             .progress
@@ -460,10 +459,6 @@ impl<'a> Loader<'a> {
             out.error(crate::command::error::Error::arity(&command.full_name).as_bytes());
         }
         self.server.ks.log.end_unit(false);
-        if command.full_name.starts_with("function") {
-            self.function_calls
-                .push(words.iter().map(|w| w.to_vec()).collect());
-        }
         let (_, reply) = out.take(Vec::new());
         if reply.starts_with(b"-") {
             return Err(Refused(format!(

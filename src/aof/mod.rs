@@ -6,7 +6,6 @@ pub mod check;
 pub mod commands;
 pub mod dir;
 pub mod frame;
-pub mod functions;
 pub mod load;
 pub mod manifest;
 pub mod mark;

@@ -346,6 +346,7 @@ fn finish(server: &mut Server, mode: Mode, dir: &Arc<Mutex<Dir>>, result: io::Re
                 core.held.promise = super::state::promise_of(core.config.appendfsync);
                 core.held.safe = server.ks.log.offset();
                 core.look_at_aof();
+                super::state::replaced_is_safe(core, Ok(()));
             }
             super::state::booted(server, Ok(()));
         }
@@ -354,6 +355,9 @@ fn finish(server: &mut Server, mode: Mode, dir: &Arc<Mutex<Dir>>, result: io::Re
             let core = &mut server.core;
             tracing::warn!("Background AOF rewrite terminated with an error: {error}");
             core.aof.failed();
+            if mode == Mode::First && !job.given_up.load(Ordering::Acquire) {
+                super::state::replaced_is_safe(core, Err(&error));
+            }
             if core.aof.waits_for_base {
                 // Nothing was promised; the next attempt begins from the start.
                 core.aof.waits_for_base = false;

@@ -16,6 +16,7 @@ use crate::dispatch::actor::Message;
 use crate::dispatch::busy;
 use crate::dispatch::core::Core;
 use crate::dispatch::held::Promise;
+use crate::dispatch::run::Runner;
 use crate::dispatch::server::Server;
 use crate::keyspace::Keyspace;
 use crate::log::Consumer;
@@ -27,6 +28,8 @@ use crate::resp::reply::Reply;
 const FAILURES_MAX: u32 = 3;
 /// While the files are read again, so long passes between two looks at who wants something.
 const RELOAD_LOOK: Duration = Duration::from_millis(1);
+/// Time between two attempts to write the base that writes wait for.
+const REPLACED_RETRY_MS: i64 = 1000;
 /// Longest time that they are put off for, in minutes.
 const LIMIT_MAX_MINUTES: i64 = 60;
 
@@ -45,6 +48,14 @@ pub struct Waiter {
     pub offset: u64,
     pub local: bool,
     pub replicas: usize,
+}
+
+/// A command has replaced the data, and its client waits until a new base holds that. Before, writes wait: in the files
+/// that are there they would be those of the former data.
+struct Replaced {
+    client: u64,
+    /// Why the base could not be written so far. Writes are refused then.
+    failed: Option<String>,
 }
 
 pub struct State {
@@ -70,6 +81,7 @@ pub struct State {
     appended_then: u64,
     /// Clients in WAITAOF.
     pub waiters: Vec<Waiter>,
+    replaced: Option<Replaced>,
     /// Called at the end of the first rewrite, while the server starts.
     boot: Option<Ready>,
 }
@@ -91,6 +103,7 @@ impl Default for State {
             size_then: 0,
             appended_then: 0,
             waiters: Vec::new(),
+            replaced: None,
             boot: None,
         }
     }
@@ -125,6 +138,18 @@ impl State {
             .writer
             .as_ref()
             .map_or(0, |w| w.status().appended.load(Ordering::Relaxed));
+    }
+
+    /// Writes wait for the base of data that a command has put here.
+    pub fn makes_writes_wait(&self) -> bool {
+        self.replaced
+            .as_ref()
+            .is_some_and(|replaced| replaced.failed.is_none())
+    }
+
+    /// Why there is no such base yet although it was tried.
+    pub fn replaced_failed(&self) -> Option<&str> {
+        self.replaced.as_ref()?.failed.as_deref()
     }
 
     /// A rewrite failed.
@@ -164,16 +189,9 @@ pub fn lock(dir: &Mutex<Dir>) -> MutexGuard<'_, Dir> {
     dir.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Gives the writer what the log has.
-pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
-    let Some(writer) = &core.aof.writer else {
-        return;
-    };
+/// The part of the log that a file keeps: what changes data.
+pub fn chunk_of(taken: crate::log::Taken, time_s: Option<i64>) -> Chunk {
     let first = taken.offset - taken.bytes.len() as u64;
-    let time_s = core
-        .config
-        .aof_timestamp_enabled
-        .then(|| core.unix_us() / 1_000_000);
     let mut chunk = Chunk {
         offset: taken.offset,
         time_s,
@@ -205,9 +223,31 @@ pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
             start = unit.end;
         }
     }
+    chunk
+}
+
+/// Gives the writer what the log has.
+pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
+    let Some(writer) = &core.aof.writer else {
+        return;
+    };
+    let time_s = core
+        .config
+        .aof_timestamp_enabled
+        .then(|| core.unix_us() / 1_000_000);
+    let chunk = chunk_of(taken, time_s);
     let offset = chunk.offset;
     if writer.put(chunk) && core.held.promise == Promise::Written {
         core.release(offset);
+    }
+}
+
+/// Gives everybody what the log has, in the middle of a turn.
+pub fn pass_on(ks: &mut Keyspace, core: &mut Core) {
+    if ks.log.has_pending() {
+        let taken = ks.log.take();
+        Runner { ks, core }.feed_replicas(&taken);
+        take_turn(core, taken);
     }
 }
 
@@ -316,6 +356,44 @@ pub fn data_replaced(ks: &mut Keyspace, core: &mut Core) {
     }
 }
 
+/// Whether the reply of a command that has replaced the data is to wait for the new base. It is given by
+/// [`replaced_is_safe`].
+pub fn wait_for_base(core: &mut Core, client: u64) -> bool {
+    let waits = core.config.appendonly && core.mailbox.is_some();
+    if waits {
+        core.aof.replaced = Some(Replaced {
+            client,
+            failed: None,
+        });
+    }
+    waits
+}
+
+/// A base was written, or there was an error; or there is to be no file any more.
+pub fn replaced_is_safe(core: &mut Core, result: Result<(), &io::Error>) {
+    let Some(mut replaced) = core.aof.replaced.take() else {
+        return;
+    };
+    match result {
+        Ok(()) => {
+            core.unblock(replaced.client, Reply::ok);
+        }
+        Err(error) => {
+            let why = error.to_string();
+            if replaced.failed.is_none() {
+                core.unblock(replaced.client, |out| {
+                    out.error(format!(
+                        "ERR The data is back in memory, but the append-only file could not be written anew: {why}. Writes are refused until it is."
+                    ));
+                });
+            }
+            replaced.failed = Some(why);
+            core.aof.replaced = Some(replaced);
+            core.aof.retry_at_ms = core.now_ms() + REPLACED_RETRY_MS;
+        }
+    }
+}
+
 /// `CONFIG SET appendonly yes`: what is logged from now on gathers beside a base that is made of what is there.
 pub fn switch_on(core: &mut Core) -> Result<(), String> {
     if core.aof.writer.is_some() || core.rdb.loading.is_some() {
@@ -335,10 +413,7 @@ pub fn switch_on(core: &mut Core) -> Result<(), String> {
 pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
     rewrite::give_up(core);
     core.aof.scheduled = false;
-    if ks.log.has_pending() {
-        let taken = ks.log.take();
-        take_turn(core, taken);
-    }
+    pass_on(ks, core);
     if let Some(writer) = core.aof.writer.take() {
         if core.aof.waits_for_base {
             writer.abandon();
@@ -350,6 +425,7 @@ pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
     core.aof.waits_for_base = false;
     core.release_all();
     if !core.config.appendonly {
+        replaced_is_safe(core, Ok(()));
         for waiter in std::mem::take(&mut core.aof.waiters) {
             core.unblock(waiter.id, |out| out.error(NO_LOCAL));
         }
@@ -384,6 +460,7 @@ pub fn cron(core: &mut Core) {
     if let Err(error) = rewrite::start(core) {
         tracing::warn!("Can't rewrite the AOF: {error}");
         core.aof.failed();
+        replaced_is_safe(core, Err(&error));
     }
 }
 
@@ -408,6 +485,9 @@ fn is_grown(core: &Core) -> bool {
 
 /// After some failures rewrites that nobody asked for are put off, each time for longer.
 fn is_limited(core: &mut Core) -> bool {
+    if core.aof.replaced.is_some() {
+        return core.now_ms() < core.aof.retry_at_ms;
+    }
     if core.aof.failures < FAILURES_MAX {
         return false;
     }
@@ -604,12 +684,7 @@ fn install(server: &mut Server, loaded: Loaded) -> (Dir, Resume) {
         server.core.rdb.loaded = stats.loaded;
         server.core.rdb.load_expired = stats.expired;
     }
-    super::functions::restore(
-        &mut server.ks,
-        &mut server.core,
-        &loaded.functions,
-        &loaded.function_calls,
-    );
+    server.core.replace_functions(loaded.functions);
     (loaded.dir, loaded.resume)
 }
 
@@ -621,10 +696,7 @@ pub fn reload(ks: &mut Keyspace, core: &mut Core) -> Result<(), String> {
     if core.rdb.loading.is_some() {
         return Err("ERR the data set is being loaded".into());
     }
-    if ks.log.has_pending() {
-        let taken = ks.log.take();
-        take_turn(core, taken);
-    }
+    pass_on(ks, core);
     if let Some(writer) = &core.aof.writer {
         writer.drain();
     }
@@ -661,12 +733,29 @@ pub fn reload(ks: &mut Keyspace, core: &mut Core) -> Result<(), String> {
         Ok(Err(panic)) => std::panic::resume_unwind(panic),
         Err(error) => return Err(format!("ERR {error}")),
     };
+    core.replace_functions(loaded.functions);
     let old = std::mem::replace(&mut ks.dbs, loaded.dbs);
     ks.reaper.free_databases(old);
     for index in 0..ks.dbs.len() {
         ks.effects.change_whole(index);
     }
-    super::functions::restore(ks, core, &loaded.functions, &loaded.function_calls);
     ks.stats.dirty = 0;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::command::testing::Bench;
+
+    #[test]
+    fn replicas_get_what_the_file_takes_in_the_middle_of_a_turn() {
+        let mut bench = Bench::new();
+        bench.server.runner().keep_backlog();
+        bench.say("SET a 1");
+        super::switch_off(&mut bench.server.ks, &mut bench.server.core);
+        let offset = bench.server.ks.log.offset();
+        let backlog = bench.server.core.repl.backlog.as_ref();
+        assert!(offset > 0);
+        assert_eq!(backlog.map(|backlog| backlog.end()), Some(offset));
+    }
 }

@@ -8,9 +8,6 @@ use crate::aof::read::{Item, Reader};
 use crate::aof::resp;
 use crate::aof::sink::Resume;
 
-/// Failpoints belong to the whole process: tests that use them, or that they could hit, run one after another.
-static ALONE: Mutex<()> = Mutex::new(());
-
 struct Bench {
     writer: Option<Writer>,
     dir: Arc<Mutex<Dir>>,
@@ -108,7 +105,7 @@ impl Bench {
 
 #[test]
 fn writes_at_once_or_after_a_sync_as_the_policy_says() {
-    let _alone = lock(&ALONE);
+    let _alone = failpoint::alone();
     let mut bench = Bench::new("everysec", AppendFsync::EverySec);
     assert!(bench.put(3) && bench.put(1));
     assert_eq!(bench.read(), 4);
@@ -123,7 +120,7 @@ fn writes_at_once_or_after_a_sync_as_the_policy_says() {
 
 #[test]
 fn groups_collect_while_a_sync_runs() {
-    let _alone = lock(&ALONE);
+    let _alone = failpoint::alone();
     let mut bench = Bench::new("group", AppendFsync::Always);
     failpoint::arm("aof.fsync=delay:20x1000");
     for _ in 0..200 {
@@ -139,7 +136,7 @@ fn groups_collect_while_a_sync_runs() {
 
 #[test]
 fn a_switch_keeps_the_order_and_seals_the_former_part() {
-    let _alone = lock(&ALONE);
+    let _alone = failpoint::alone();
     for policy in [AppendFsync::Always, AppendFsync::EverySec, AppendFsync::No] {
         let mut bench = Bench::new("switch", policy);
         bench.put(5);
@@ -169,7 +166,7 @@ fn a_switch_keeps_the_order_and_seals_the_former_part() {
 
 #[test]
 fn writes_wait_out_a_full_disk_and_lose_nothing() {
-    let _alone = lock(&ALONE);
+    let _alone = failpoint::alone();
     for (policy, what) in [
         (AppendFsync::EverySec, "aof.write=enospc@2x3"),
         (AppendFsync::EverySec, "aof.write=short@2x3"),
@@ -197,7 +194,7 @@ fn writes_wait_out_a_full_disk_and_lose_nothing() {
 
 #[test]
 fn after_a_failed_sync_everything_unsafe_is_in_a_new_part() {
-    let _alone = lock(&ALONE);
+    let _alone = failpoint::alone();
     for policy in [AppendFsync::Always, AppendFsync::EverySec] {
         for what in [
             "aof.fsync=eio",
@@ -225,7 +222,7 @@ fn after_a_failed_sync_everything_unsafe_is_in_a_new_part() {
 
 #[test]
 fn syncs_from_both_threads_take_turns() {
-    let _alone = lock(&ALONE);
+    let _alone = failpoint::alone();
     let mut bench = Bench::new("turns", AppendFsync::Always);
     failpoint::arm("aof.fsync=delay:2x1000");
     for round in 0..40 {

@@ -617,7 +617,7 @@ fn pause(ctx: &mut Ctx<'_>) -> Outcome {
     let until_ms = now.checked_add(timeout).filter(|_| fits);
     let until_ms = until_ms.ok_or(Error::new("ERR timeout is out of range"))?;
     // A pause in force is made stricter or longer, never weaker.
-    ctx.core.pause = Some(match ctx.core.active_pause() {
+    ctx.core.pause = Some(match ctx.core.asked_pause() {
         Some(old) => Pause {
             until_ms: until_ms.max(old.until_ms),
             writes_only: writes_only && old.writes_only,

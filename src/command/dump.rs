@@ -194,7 +194,7 @@ fn restore(ctx: &mut Ctx<'_>) -> Outcome {
     });
     let entry = entry.ok_or(Error::new("ERR Bad data format"))?;
     let existed = options.replace && ctx.db.delete(name);
-    if expire.is_some_and(|at| at < now_ms) {
+    if expire.is_some_and(|at| ctx.db.is_over(at)) {
         // It would be gone at once: only what it replaces goes.
         if existed {
             let lazy = ctx.core.config.lazyfree_lazy_server_del;

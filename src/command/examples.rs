@@ -51,9 +51,11 @@ pub const SETUP: &[&str] = &[
     "SCRIPT LOAD \"return redis.call('incr', KEYS[1])\"",
     "SCRIPT LOAD \"return redis.call('get', KEYS[1])\"",
     "FUNCTION LOAD \"#!lua name=lib\\nredis.register_function('incr', function(keys) return redis.call('incr', keys[1]) end)\\nredis.register_function{function_name='get', callback=function(keys) return redis.call('get', keys[1]) end, flags={'no-writes'}}\"",
-    "SELECT 1",
+    "CONFIG SET undo-window 100000",
+    "SELECT 2",
     "SET there 1",
     "SELECT 0",
+    "SWAPDB 1 2",
 ];
 
 /// What goes by between setup and call.
@@ -337,6 +339,8 @@ pub const CALLS: &[&str] = &[
     "EXPIRETIME timed",
     "FLUSHALL",
     "FLUSHDB",
+    // The swap that was made last.
+    "FERRITE UNDO",
     "MOVE set 1",
     "MOVE fields 2",
     "DUMP text",
@@ -469,4 +473,65 @@ pub const CALLS: &[&str] = &[
     "SPUBLISH channel text",
     "SSUBSCRIBE channel",
     "SUNSUBSCRIBE channel",
+];
+
+/// Clients that wait, in their order, and a command of another client that wakes the first of them. Run after [`SETUP`].
+pub const WAKES: &[(&[&str], &str)] = &[
+    (&["BLMOVE nothing list2 LEFT RIGHT 0"], "RPUSH nothing p q"),
+    (&["BLMOVE nothing due RIGHT LEFT 0"], "RPUSH nothing p q"),
+    (
+        &["BLMOVE nothing nothing RIGHT LEFT 0"],
+        "RPUSH nothing p q",
+    ),
+    (
+        &["BLMOVE nothing nowhere LEFT RIGHT 0", "BLPOP nowhere 0"],
+        "RPUSH nothing p",
+    ),
+    (
+        &["BLMPOP 0 2 nothing nowhere LEFT COUNT 2"],
+        "RPUSH nowhere p q r",
+    ),
+    (
+        &["BLMPOP 0 1 nothing RIGHT"],
+        "SORT list ALPHA STORE nothing",
+    ),
+    (&["BLPOP nothing nowhere 0"], "RPUSH nowhere p"),
+    (
+        &["BLPOP nothing 0", "BRPOP nothing 0"],
+        "RPUSH nothing p q r",
+    ),
+    (&["BLPOP nothing 0"], "COPY list nothing"),
+    (&["BRPOP nothing 0"], "LMOVE list nothing LEFT RIGHT"),
+    (&["BRPOP nothing 0"], "RENAME list2 nothing"),
+    (&["BRPOPLPUSH nothing list2 0"], "RPUSH nothing p"),
+    (
+        &["BRPOPLPUSH nothing new 0"],
+        "LMOVE list nothing LEFT RIGHT",
+    ),
+    (
+        &["BZMPOP 0 2 nothing nowhere MAX COUNT 2"],
+        "ZADD nowhere 1 a 2 b 3 c",
+    ),
+    (&["BZPOPMAX nothing 0"], "ZADD nothing 1 a 2 b"),
+    (&["BZPOPMAX nothing 0"], "ZRANGESTORE nothing zset 0 1"),
+    (&["BZPOPMIN nothing 0"], "RENAME zset nothing"),
+    (
+        &["BZPOPMIN nothing 0", "BZPOPMAX nothing 0"],
+        "ZADD nothing 1 a 2 b",
+    ),
+    (
+        &["XREADGROUP GROUP group one BLOCK 0 STREAMS stream2 >"],
+        "XADD stream2 * f v",
+    ),
+    (
+        &["XREADGROUP GROUP group new COUNT 1 BLOCK 0 NOACK STREAMS stream2 >"],
+        "XADD stream2 8-* f v",
+    ),
+    (
+        &[
+            "XREADGROUP GROUP group one BLOCK 0 STREAMS stream2 >",
+            "XREADGROUP GROUP group two BLOCK 0 STREAMS stream2 >",
+        ],
+        "XADD stream2 * f v",
+    ),
 ];

@@ -16,6 +16,7 @@ pub mod docs;
 pub mod dump;
 pub mod element_scan;
 pub mod error;
+pub mod ferrite;
 pub mod generic;
 pub mod geo;
 pub mod hash;

@@ -21,6 +21,7 @@ const TABLES: &[&[Spec]] = &[
     super::connection::TABLE,
     super::debug::TABLE,
     super::dump::TABLE,
+    super::ferrite::TABLE,
     super::generic::TABLE,
     super::geo::TABLE,
     super::hash::TABLE,

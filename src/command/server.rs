@@ -10,6 +10,7 @@ use crate::command::spec::{Group, Spec, cats, flags};
 use crate::dispatch::client::ClientFlags;
 use crate::dispatch::core::ShutdownWish;
 use crate::dispatch::shutdown;
+use crate::keyspace::undo::Deed;
 use crate::rdb::save;
 
 const ROW: Spec = Spec {
@@ -132,8 +133,9 @@ fn flush_mode(ctx: &Ctx<'_>) -> Result<bool, Error> {
     }
 }
 
-/// Empties databases. The command is logged even if they were empty: a replica's may not be.
-fn flush(ctx: &mut Ctx<'_>, indexes: std::ops::Range<usize>) -> Outcome {
+/// Empties databases. The command is logged even if they were empty: a replica's may not be. Within `undo-window` it can
+/// be taken back.
+fn flush(ctx: &mut Ctx<'_>, indexes: std::ops::Range<usize>, deed: Deed) -> Outcome {
     let in_background = flush_mode(ctx)?;
     let name = ctx.command.spec.name.to_ascii_uppercase();
     let ks = &mut *ctx.db.ks;
@@ -144,11 +146,17 @@ fn flush(ctx: &mut Ctx<'_>, indexes: std::ops::Range<usize>) -> Outcome {
             ks.effects.present.dirty += ks.dbs[index].table.len() as u64;
             ks.effects.change_whole(index);
         }
-        old.push(std::mem::take(&mut ks.dbs[index]));
+        old.push((index, std::mem::take(&mut ks.dbs[index])));
     }
-    ks.reaper.free_databases(old);
-    if !in_background {
-        ks.reaper.wait_at_most(FLUSH_WAIT);
+    let (full, empty): (Vec<_>, Vec<_>) = old.into_iter().partition(|(_, db)| !db.table.is_empty());
+    if ctx.core.config.undo_window > 0 && !full.is_empty() {
+        ks.undo.keep(deed, full, ctx.core.now_ms(), &ks.reaper);
+    } else {
+        let gone = full.into_iter().chain(empty).map(|(_, db)| db);
+        ks.reaper.free_databases(gone.collect());
+        if !in_background {
+            ks.reaper.wait_at_most(FLUSH_WAIT);
+        }
     }
     ctx.db.log(&[name.as_bytes()]);
     ctx.out.ok();
@@ -157,14 +165,14 @@ fn flush(ctx: &mut Ctx<'_>, indexes: std::ops::Range<usize>) -> Outcome {
 
 fn flushdb(ctx: &mut Ctx<'_>) -> Outcome {
     let index = ctx.db.index;
-    flush(ctx, index..index + 1)
+    flush(ctx, index..index + 1, Deed::FlushDb(index))
 }
 
 fn flushall(ctx: &mut Ctx<'_>) -> Outcome {
     flush_mode(ctx)?;
     save::forsake(ctx.core);
     let count = ctx.db.ks.dbs.len();
-    flush(ctx, 0..count)?;
+    flush(ctx, 0..count, Deed::FlushAll)?;
     save::after_flush(ctx.db.ks, ctx.core);
     Ok(())
 }
@@ -183,6 +191,11 @@ fn swapdb(ctx: &mut Ctx<'_>) -> Outcome {
         ks.dbs.swap(first, second);
         ks.effects.change_whole(first);
         ks.effects.change_whole(second);
+        if ctx.core.config.undo_window > 0 {
+            let deed = Deed::SwapDb(first, second);
+            ks.undo
+                .keep(deed, Vec::new(), ctx.core.now_ms(), &ks.reaper);
+        }
     }
     ctx.db.ks.effects.present.dirty += 1;
     ctx.out.ok();

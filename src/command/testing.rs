@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::command::ctx::{Ctx, Outcome};
 use crate::config::Config;
-use crate::dispatch::client::{Client, ClientFlags};
-use crate::dispatch::server::Server;
+use crate::dispatch::client::{Client, ClientFlags, Waiting};
+use crate::dispatch::server::{Server, Turn};
 use crate::keyspace::effect::Class;
 use crate::net::conn::Conn;
 use crate::resp::reply::Reply;
@@ -15,6 +15,25 @@ use crate::resp::request::{Batch, Parser, Rules};
 pub struct Bench {
     pub server: Server,
     pub client: Client,
+}
+
+/// A request as it comes over a connection.
+fn request<A: AsRef<[u8]>>(words: &[A]) -> Batch {
+    let mut wire = Vec::new();
+    crate::log::encode(&mut wire, words.iter().map(AsRef::as_ref));
+    let mut batch = Batch {
+        buf: wire,
+        ..Batch::default()
+    };
+    let rules = Rules {
+        authenticated: true,
+        max_bulk: 512 << 20,
+        max_query: 1 << 30,
+    };
+    Parser::default()
+        .parse(&mut batch, &rules)
+        .expect("a well-formed request");
+    batch
 }
 
 impl Default for Bench {
@@ -42,25 +61,7 @@ impl Bench {
 
     /// Runs one command; returns its reply in wire form.
     pub fn run<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
-        let mut wire = format!("*{}\r\n", args.len()).into_bytes();
-        for arg in args {
-            let arg = arg.as_ref();
-            wire.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-            wire.extend_from_slice(arg);
-            wire.extend_from_slice(b"\r\n");
-        }
-        let mut batch = Batch {
-            buf: wire,
-            ..Batch::default()
-        };
-        let rules = Rules {
-            authenticated: true,
-            max_bulk: 512 << 20,
-            max_query: 1 << 30,
-        };
-        Parser::default()
-            .parse(&mut batch, &rules)
-            .expect("a well-formed request");
+        let batch = request(args);
         let mut out = Reply::new();
         out.set_resp3(self.client.resp3);
         self.server.tick();
@@ -99,6 +100,27 @@ impl Bench {
         reply
     }
 
+    /// Runs one command of a client that has joined as its connection would; true if it waits now, until another
+    /// client's command ends that.
+    pub fn waits(&mut self, id: u64, line: &str) -> bool {
+        let words = crate::base::words::split(line.as_bytes()).expect("balanced quotes");
+        let mut waiting = Waiting {
+            batch: Box::new(request(&words)),
+            next: 0,
+            fault: None,
+        };
+        let slot = self.server.core.clients.slot_of(id).expect("it has joined");
+        let client = self.server.core.clients.take(slot, id);
+        let mut client = client.expect("it is in its place");
+        let blocked = matches!(
+            self.server.run_batch(&mut client, &mut waiting),
+            Turn::Blocked
+        );
+        client.waiting = blocked.then_some(waiting);
+        self.server.core.clients.put_back(slot, client);
+        blocked
+    }
+
     /// Ends the turn; returns what came to the client without a request, as [`Bench::say`] does.
     pub fn heard(&mut self, id: u64) -> String {
         self.server.end_turn();
@@ -135,24 +157,7 @@ impl Bench {
     /// collected.
     pub fn handle(&mut self, line: &str) -> Outcome {
         let words = crate::base::words::split(line.as_bytes()).expect("balanced quotes");
-        let mut wire = format!("*{}\r\n", words.len()).into_bytes();
-        for word in &words {
-            wire.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-            wire.extend_from_slice(word);
-            wire.extend_from_slice(b"\r\n");
-        }
-        let mut batch = Batch {
-            buf: wire,
-            ..Batch::default()
-        };
-        let rules = Rules {
-            authenticated: true,
-            max_bulk: 512 << 20,
-            max_query: 1 << 30,
-        };
-        Parser::default()
-            .parse(&mut batch, &rules)
-            .expect("a well-formed request");
+        let batch = request(&words);
         let args = batch.args(0);
         self.server.tick();
         let server = &mut self.server;

@@ -285,7 +285,7 @@ directives! {
     tls_session_caching: bool = "yes", Bool, MUTABLE.inert(TLS);
     track_prefix: Prefixes = "", Kind::Prefixes, MUTABLE.inert(NOT_YET);
     tracking_table_max_keys: usize = "1000000", Int(0, I64), MUTABLE;
-    undo_window: u32 = "0", Int(0, I32), MUTABLE.inert(NOT_YET);
+    undo_window: u32 = "0", Int(0, I32), MUTABLE;
     unixsocket: String = "", Text(check::any), IMMUTABLE;
     unixsocketgroup: String = "", Text(check::any), IMMUTABLE.valkey().inert(NOT_HERE);
     unixsocketperm: u32 = "0", Octal, IMMUTABLE;

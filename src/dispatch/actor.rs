@@ -184,10 +184,10 @@ impl Actor {
             let hz = i64::from(self.server.core.config.hz.max(1));
             self.next_cron_us = now_us + 1_000_000 / hz;
         }
-        if self.server.core.pause.is_some() && self.server.core.active_pause().is_none() {
+        if self.server.core.pause.is_some() && self.server.core.asked_pause().is_none() {
             self.server.core.pause = None;
         }
-        if self.server.core.pause.is_none() {
+        if self.server.core.active_pause().is_none() {
             let core = &mut self.server.core;
             core.runnable.extend(core.paused.drain(..));
             self.server.runner().go_on_with_stream();

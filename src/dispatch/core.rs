@@ -232,9 +232,19 @@ impl Core {
         self.clock.unix_us(self.unit_us)
     }
 
+    /// The pause that clients or a failover asked for, if it is in force now.
+    pub fn asked_pause(&self) -> Option<Pause> {
+        self.pause.filter(|pause| pause.until_ms > self.now_ms())
+    }
+
     /// The pause that is in force now, if any.
     pub fn active_pause(&self) -> Option<Pause> {
-        self.pause.filter(|pause| pause.until_ms > self.now_ms())
+        let until_written = Pause {
+            until_ms: i64::MAX / 2000,
+            writes_only: true,
+        };
+        self.asked_pause()
+            .or(self.aof.makes_writes_wait().then_some(until_written))
     }
 
     /// Somebody wants to hear of every key that changes.

@@ -62,6 +62,9 @@ impl Server {
             self.runner().evict();
             self.runner().end_slice();
         }
+        let window_ms = i64::from(self.core.config.undo_window) * 1000;
+        let until_ms = self.core.now_ms() - window_ms;
+        self.ks.undo.end_until(until_ms, &self.ks.reaper);
         save::cron(&mut self.ks, &mut self.core);
         if let Some(loading) = &mut self.core.rdb.loading {
             loading.tell();

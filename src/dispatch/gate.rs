@@ -266,6 +266,13 @@ fn saves_fail(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
 /// What cannot be logged must not happen. What needs no memory goes on, deletions above all: its reply waits until the
 /// log can be written.
 fn log_fails(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if call.flags.contains(Flags::WRITE)
+        && let Some(why) = run.core.aof.replaced_failed()
+    {
+        return Err(Error::text(format!(
+            "MISCONF Errors writing the AOF anew: {why}"
+        )));
+    }
     let refused =
         call.flags.contains(Flags::WRITE | Flags::DENYOOM) || call.command.full_name == "ping";
     if !refused {

@@ -27,4 +27,5 @@ pub mod server;
 pub mod shutdown;
 pub mod slowlog;
 pub mod stats;
+pub mod undo;
 pub mod watch;

@@ -378,6 +378,16 @@ impl Runner<'_> {
         let mut freed_any = false;
         // What others are to be told takes memory too, for a moment: it is no reason to evict more.
         while alloc::used_memory() > limit.saturating_add(self.ks.effects.bytes as u64) {
+            // What was flushed goes before what is there, and what it leaves is waited for.
+            if self.ks.undo.is_freeing(&self.ks.reaper)
+                || self.ks.undo.yield_memory(&self.ks.reaper)
+            {
+                self.ks.reaper.wait_at_most(REAPER_WAIT);
+                if self.ks.undo.is_freeing(&self.ks.reaper) {
+                    break;
+                }
+                continue;
+            }
             if !self.ks.evict_one(&mut self.core.pool) {
                 // What the reaper holds will be free soon.
                 if self.ks.reaper.pending() == 0 {

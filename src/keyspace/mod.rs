@@ -17,6 +17,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod text;
+pub mod undo;
 
 pub use keys::{Expire, Keys};
 pub use text::Text;
@@ -91,6 +92,8 @@ pub struct Keyspace {
     pub effects: Effects,
     pub log: CommandLog,
     pub reaper: Reaper,
+    /// What was flushed and swapped and can be taken back.
+    pub undo: undo::Undo,
     pub rng: Rng,
     /// Expired keys are deleted (off with `DEBUG SET-ACTIVE-EXPIRE 0`, which leaves lazy expiry).
     pub active_expire: bool,
@@ -120,6 +123,7 @@ impl Keyspace {
             effects: Effects::default(),
             log: CommandLog::default(),
             reaper: Reaper::start(),
+            undo: undo::Undo::default(),
             rng,
             active_expire: true,
             judge: Judge::Own,

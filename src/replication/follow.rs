@@ -427,6 +427,7 @@ impl Runner<'_> {
     pub fn replace_data(&mut self, loaded: Loaded) {
         let old = std::mem::replace(&mut self.ks.dbs, loaded.dbs);
         self.ks.reaper.free_databases(old);
+        self.ks.undo.clear(&self.ks.reaper);
         self.ks.effects.watching = self.core.is_watching();
         for index in 0..self.ks.dbs.len() {
             self.ks.effects.change_whole(index);
@@ -523,7 +524,11 @@ impl Runner<'_> {
         }
     }
 
-    fn apply_units(&mut self, client: &mut Client, bytes: &[u8]) -> Result<(), String> {
+    /// The same for the client that runs the master's commands.
+    ///
+    /// # Errors
+    /// What a command of the master said that failed here.
+    pub fn apply_units(&mut self, client: &mut Client, bytes: &[u8]) -> Result<(), String> {
         let rules = Rules {
             authenticated: true,
             max_bulk: i64::from(i32::MAX),

@@ -7,6 +7,7 @@ use super::backlog::Backlog;
 use super::history::History;
 use super::sync::Format;
 use crate::dispatch::client::{Client, ClientFlags};
+use crate::dispatch::core::random_hex;
 use crate::dispatch::run::Runner;
 use crate::log::{Consumer, Taken};
 use crate::net::conn::Conn;
@@ -305,6 +306,24 @@ impl Runner<'_> {
         for id in self.core.repl.replicas.keys().copied().collect::<Vec<_>>() {
             self.core.end_client(id);
         }
+    }
+
+    /// The data changes in a way that no stream tells: whoever follows gets a new copy. The new history knows the former
+    /// one, so that its replicas take the copy as that of their own master, and begins one byte later, so that none of
+    /// them can go on from there.
+    pub fn end_stream(&mut self) {
+        crate::aof::state::pass_on(self.ks, self.core);
+        self.drop_replicas();
+        let repl = &mut self.core.repl;
+        if repl.backlog.is_none() {
+            repl.history = History::new();
+            return;
+        }
+        let offset = self.ks.log.offset();
+        repl.history.branch(offset, random_hex());
+        repl.backlog = Some(Backlog::new(offset + 1, self.core.config.repl_backlog_size));
+        self.ks.log.set_offset(offset + 1);
+        self.ks.log.select_again();
     }
 
     /// What has to be done for replicas from time to time.

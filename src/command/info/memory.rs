@@ -132,6 +132,7 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("mem_clients_slaves", 0);
     lines.field("mem_clients_normal", memory.clients);
     lines.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
+    lines.field("mem_undo", source.ks.undo.bytes());
     lines.field("mem_allocator", "jemalloc-5.3.0");
     lines.zeros(&[
         "mem_overhead_db_hashtable_rehashing",
