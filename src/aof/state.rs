@@ -236,6 +236,7 @@ impl Core {
             }
         }
         self.serve_waitaof();
+        self.tell_synced();
     }
 
     /// Answers clients in WAITAOF whose writes are as safe as they want.

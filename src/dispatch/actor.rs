@@ -190,6 +190,7 @@ impl Actor {
         if self.server.core.pause.is_none() {
             let core = &mut self.server.core;
             core.runnable.extend(core.paused.drain(..));
+            self.server.runner().apply_held();
         }
     }
 
