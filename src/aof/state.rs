@@ -291,14 +291,7 @@ impl Core {
             }
         }
         self.serve_waitaof();
-        let fsynced = if self.aof.waits_for_base {
-            0
-        } else {
-            self.aof.synced()
-        };
-        if let Some(handle) = self.repl.following.as_ref().and_then(|f| f.handle.as_ref()) {
-            handle.synced(fsynced);
-        }
+        self.tell_synced();
     }
 
     /// Answers clients in WAITAOF whose writes are as safe as they want.

@@ -453,6 +453,7 @@ fn client_type(word: &[u8]) -> Result<ClientType, Error> {
 fn list(ctx: &mut Ctx<'_>) -> Outcome {
     let mut rest = ctx.args.cursor(2);
     let mut wanted_type = None;
+    let all = rest.done() || ctx.args.is(2, "TYPE");
     let ids = if rest.done() {
         ctx.core.clients.ids()
     } else if rest.left() == 2 && rest.word("TYPE") {
@@ -468,6 +469,7 @@ fn list(ctx: &mut Ctx<'_>) -> Outcome {
         return Err(Error::SYNTAX);
     };
     let mut text = String::new();
+    let with_master = matches!(wanted_type, None | Some(ClientType::Master)) && all;
     for id in ids {
         let client = if id == ctx.client.id {
             Some(&*ctx.client)
@@ -478,6 +480,10 @@ fn list(ctx: &mut Ctx<'_>) -> Outcome {
             text.push_str(&client_info::line(client, ctx.core));
             text.push('\n');
         }
+    }
+    if let Some(master) = ctx.core.repl.master_client().filter(|_| with_master) {
+        text.push_str(&client_info::line(master, ctx.core));
+        text.push('\n');
     }
     ctx.out.verbatim("txt", text.as_bytes());
     Ok(())
@@ -582,6 +588,12 @@ fn kill(ctx: &mut Ctx<'_>) -> Outcome {
         .map(|c| c.id)
         .collect();
     let mut killed = ids.len();
+    // The link to the master is no client of the list.
+    let master = ctx.core.repl.master_client();
+    if master.is_some_and(|master| filter.matches(master, now)) {
+        killed += 1;
+        ctx.runner().cut_link();
+    }
     ids.into_iter().for_each(|id| ctx.core.end_client(id));
     if !filter.skip_me && filter.matches(ctx.client, now) {
         killed += 1;

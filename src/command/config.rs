@@ -216,9 +216,7 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
         Action::AppendFsync => aof::state::set_policy(core),
         Action::Tls => return Err("Unable to update TLS configuration. Check server logs.".into()),
         Action::ReplBacklog => {
-            if let Some(backlog) = &mut core.repl.backlog {
-                backlog.resize(core.config.repl_backlog_size);
-            }
+            core.repl.resize_backlog(core.config.repl_backlog_size);
         }
         // These are read where they are used.
         Action::Save

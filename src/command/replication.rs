@@ -208,7 +208,14 @@ fn psync(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.client.is(ClientFlags::REPLICA) {
         return Ok(());
     }
-    let next = ctx.args.int(2)?;
+    let next = ctx.args.int(2).inspect_err(|_| {
+        let about = ctx.core.repl.introduced.get(&ctx.client.id);
+        let port = about.map_or(0, |about| about.port);
+        tracing::warn!(
+            "Replica {} (port {port}) asks for synchronization but with a wrong offset",
+            ctx.client.conn.addr
+        );
+    })?;
     let id = String::from_utf8_lossy(ctx.args.get(1)).into_owned();
     if ctx.args.len() > 3 {
         if !ctx.args.is(3, "FAILOVER") {

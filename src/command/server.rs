@@ -7,6 +7,7 @@ use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
 use crate::command::spec::{Group, Spec, cats, flags};
+use crate::dispatch::blocked::{Block, Wait};
 use crate::dispatch::client::ClientFlags;
 use crate::dispatch::core::ShutdownWish;
 use crate::dispatch::shutdown;
@@ -261,8 +262,10 @@ fn read_end(args: &Args<'_>) -> Result<End, Error> {
 fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
     match read_end(&ctx.args)? {
         End::Abort => {
-            let signal = ctx.core.signal.take();
-            signal.ok_or(Error::new("ERR No shutdown in progress."))?;
+            let signal = ctx.core.signal.take().is_some();
+            if !shutdown::stay(ctx.core) && !signal {
+                return Err(Error::new("ERR No shutdown in progress."));
+            }
             tracing::warn!("Shutdown manually aborted.");
             ctx.out.ok();
             Ok(())
@@ -272,8 +275,17 @@ fn shutdown(ctx: &mut Ctx<'_>) -> Outcome {
                 return Err(ctx.core.scripts.busy_error());
             }
             tracing::warn!("User requested shutdown...");
-            let ended = shutdown::prepare(ctx.db.ks, ctx.core, wish);
-            ended.map_err(|_| Error::new("ERR Errors trying to SHUTDOWN. Check logs."))
+            let id = ctx.client.id;
+            let begun = shutdown::begin(ctx.db.ks, ctx.core, wish, Some(id));
+            let begun = begun.map_err(|_| Error::new(shutdown::FAILED))?;
+            if begun == shutdown::Begun::Waits {
+                ctx.block(Block {
+                    wait: Wait::Other("shutdown"),
+                    timeout_ms: None,
+                    on_timeout: |_, _, out| out.error(shutdown::FAILED),
+                });
+            }
+            Ok(())
         }
     }
 }

@@ -190,7 +190,7 @@ impl Actor {
         if self.server.core.active_pause().is_none() {
             let core = &mut self.server.core;
             core.runnable.extend(core.paused.drain(..));
-            self.server.runner().go_on_with_stream();
+            self.server.runner().apply_held();
         }
     }
 

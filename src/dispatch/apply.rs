@@ -26,6 +26,9 @@ impl Server {
 pub fn apply_delays(core: &Core) {
     let delay = core.config.rdb_key_save_delay;
     core.rdb.delay_us.store(delay, Ordering::Relaxed);
+    if let Some(following) = &core.repl.following {
+        following.set_load_delay(core.config.key_load_delay);
+    }
     if let Some(loading) = &core.rdb.loading {
         let delay = core.config.key_load_delay;
         loading.progress.delay_us.store(delay, Ordering::Relaxed);

@@ -96,6 +96,8 @@ pub struct Core {
     pub monitors: Vec<u64>,
     /// Arguments of the present command that logs must not show.
     pub redacted: Vec<usize>,
+    /// The end has begun and waits for replicas.
+    pub leaving: Option<super::shutdown::Leaving>,
     /// The process ends when the actor sees this.
     pub shutdown: Option<ShutdownWish>,
     /// 40 hex digits, new at every start.
@@ -164,6 +166,7 @@ impl Core {
             slowlog: SlowLog::default(),
             latency: LatencyMonitor::default(),
             pool: Pool::default(),
+            leaving: None,
             pause: None,
             paused: VecDeque::new(),
             runnable: VecDeque::new(),

@@ -3,6 +3,7 @@
 use super::client::{Client, ClientFlags, ClientType, SMALL_IO};
 use super::crash;
 use super::server::Server;
+use super::shutdown;
 use crate::aof;
 use crate::base::alloc;
 use crate::command::{dump, info};
@@ -83,6 +84,7 @@ impl Server {
             self.runner().end_slice();
         }
         self.runner().failover_step();
+        shutdown::step(&mut self.ks, &mut self.core);
         self.core.evict_clients(0);
     }
 
@@ -150,17 +152,25 @@ fn class_of(client: &Client) -> Option<ClientClass> {
     }
 }
 
+/// `stream`: for a replica in transfer, what waits for it of the stream; the data itself goes out at its pace.
 fn over_limit(
     client: &mut Client,
     now_ms: i64,
     limits: &[crate::config::lists::OutputLimit; 3],
+    stream: Option<u64>,
+    backlog: u64,
 ) -> bool {
     let Some(class) = class_of(client) else {
         return false;
     };
-    let limit = limits[class as usize];
+    let mut limit = limits[class as usize];
+    // A replica that asks for the whole backlog may have it.
+    if class == ClientClass::Replica && limit.hard_bytes > 0 {
+        limit.hard_bytes = limit.hard_bytes.max(backlog);
+    }
     // What is in its output waits for the end of the turn, or for the log.
-    let pending = (client.conn.pending_out.load(Ordering::Relaxed) + client.out.len()) as u64;
+    let output = || client.conn.pending_out.load(Ordering::Relaxed) + client.out.len();
+    let pending = stream.unwrap_or_else(|| output() as u64);
     if limit.hard_bytes > 0 && pending >= limit.hard_bytes.max(SMALL_IO as u64) {
         return true;
     }
@@ -177,10 +187,11 @@ impl super::core::Core {
     pub fn check_output_limit(&mut self, id: u64) {
         let now = self.now_ms();
         let limits = self.config.client_output_buffer_limit.by_class();
+        let (stream, backlog) = (self.repl.stream_waiting(id), self.config.repl_backlog_size);
         let Some(client) = self.clients.get_mut(id) else {
             return;
         };
-        if over_limit(client, now, &limits) {
+        if over_limit(client, now, &limits, stream, backlog) {
             self.end_over_limit(id);
         }
     }

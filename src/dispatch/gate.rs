@@ -11,6 +11,7 @@ use crate::command::error::Error;
 use crate::command::registry::Command;
 use crate::command::spec::Flags;
 use crate::config::enums::AllowFrom;
+use crate::replication::follow::LoadKind;
 
 pub const OOM: Error = Error::new("OOM command not allowed when used memory > 'maxmemory'.");
 
@@ -170,15 +171,22 @@ fn from_replica(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
         return Ok(());
     }
     let name = call.command.full_name.as_str();
-    if matches!(name, "replconf" | "ping" | "psync" | "sync") {
+    if matches!(name, "replconf" | "psync" | "sync") {
         return Ok(());
     }
+    let keys = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
+    let error = Error::new("ERR Replica can't interact with the keyspace");
+    if call.flags.intersects(keys) {
+        tracing::warn!(
+            "== CRITICAL == This master is sending an error to its replica: 'Replica can't interact with the keyspace' after processing the command '{name}'"
+        );
+    }
     tracing::warn!(
-        "Replica sent the command '{name}', which it may not; its link is closed: {}",
+        "Replica generated a reply to command '{name}', disconnecting it: {}",
         crate::command::client_info::line(call.client, run.core)
     );
     call.client.conn.close(crate::net::conn::Close::Now);
-    Err(Error::new("ERR replicas may not send commands"))
+    Err(error)
 }
 
 /// What roles allow: writes on masters with enough replicas, and reads of data that is not stale.
@@ -292,10 +300,19 @@ fn log_fails(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
 
 /// Most commands need the data set that is still being loaded.
 fn loading(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
-    if run.core.rdb.loading.is_none() || call.flags.contains(Flags::LOADING) {
-        return Ok(());
+    let link = run.core.repl.following.as_ref().and_then(|f| f.loading);
+    let refused = match link {
+        _ if run.core.rdb.loading.is_some() => !call.flags.contains(Flags::LOADING),
+        None => false,
+        Some(_) if call.client.is(ClientFlags::MASTER) => false,
+        Some(LoadKind::Blocking) => !call.flags.contains(Flags::LOADING),
+        // What is there is still read and written; what would change the server is not for now.
+        Some(LoadKind::Async) => call.flags.contains(Flags::NO_ASYNC_LOADING),
+    };
+    if refused {
+        return Err(Error::new("LOADING Redis is loading the dataset in memory"));
     }
-    Err(Error::new("LOADING Redis is loading the dataset in memory"))
+    Ok(())
 }
 
 /// A client of RESP2 that subscribes cannot tell messages from replies: it may do little else.

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::core::{Core, ShutdownWish};
+use super::core::{Core, Pause, ShutdownWish};
 use super::server::Server;
 use crate::config::lists::ShutdownOn;
 use crate::keyspace::Keyspace;
@@ -21,9 +21,132 @@ pub fn insist() {
     }
 }
 
+/// An end that waits until the replicas have everything, at most for `shutdown-timeout`. Writes are paused meanwhile.
+#[derive(Clone, Debug)]
+pub struct Leaving {
+    pub wish: ShutdownWish,
+    /// Monotonic ms at which it waits no longer.
+    pub until_ms: i64,
+    /// What the replicas have to have.
+    offset: u64,
+    /// Clients in SHUTDOWN.
+    waiters: Vec<u64>,
+    /// The pause that was in force before.
+    pause: Option<Pause>,
+}
+
+/// What those are told whose SHUTDOWN did not come to its end.
+pub const FAILED: &str = "ERR Errors trying to SHUTDOWN. Check logs.";
+
+/// What came of the wish for an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The process ends after this turn.
+    Ends,
+    /// Replicas have to catch up first.
+    Waits,
+}
+
 /// The end is not possible as wished; the log says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
+
+/// Begins the end: at once if the replicas have everything, or if nobody wants to wait for them.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn begin(
+    ks: &mut Keyspace,
+    core: &mut Core,
+    wish: ShutdownWish,
+    client: Option<u64>,
+) -> Result<Begun, Refused> {
+    if let Some(leaving) = &mut core.leaving {
+        if !wish.now {
+            leaving.wish.force |= wish.force;
+            leaving.waiters.extend(client);
+            return Ok(Begun::Waits);
+        }
+        // Nobody waits any more.
+        leaving.wish = wish;
+        return finish(ks, core).map(|()| Begun::Ends);
+    }
+    let offset = ks.log.offset();
+    let timeout_ms = i64::from(core.config.shutdown_timeout) * 1000;
+    if wish.now || timeout_ms == 0 || core.repl.lagging(offset) == 0 {
+        return prepare(ks, core, wish).map(|()| Begun::Ends);
+    }
+    tracing::info!("Waiting for replicas before shutting down.");
+    core.leaving = Some(Leaving {
+        wish,
+        until_ms: core.now_ms() + timeout_ms,
+        offset,
+        waiters: client.into_iter().collect(),
+        pause: core.active_pause(),
+    });
+    core.pause = Some(Pause {
+        until_ms: i64::MAX / 2000,
+        writes_only: core.active_pause().is_none_or(|pause| pause.writes_only),
+    });
+    core.repl.ask_replicas = true;
+    Ok(Begun::Waits)
+}
+
+/// Ends if the replicas have everything by now, or have had enough time.
+pub fn step(ks: &mut Keyspace, core: &mut Core) {
+    let Some(leaving) = &core.leaving else {
+        return;
+    };
+    if core.repl.lagging(leaving.offset) == 0 || core.now_ms() >= leaving.until_ms {
+        // What went wrong is in the log, and the waiting clients were told.
+        let _ = finish(ks, core);
+    }
+}
+
+fn finish(ks: &mut Keyspace, core: &mut Core) -> Result<(), Refused> {
+    let Some(leaving) = core.leaving.clone() else {
+        return Ok(());
+    };
+    let now_ms = core.now_ms();
+    let (all, late) = (core.repl.replicas.len(), core.repl.lagging(leaving.offset));
+    for replica in core.repl.replicas.values() {
+        if replica.ack < leaving.offset {
+            let (ip, port) = replica.address();
+            tracing::warn!(
+                "Lagging replica {ip}:{port} reported offset {} behind master, lag={}, state={}.",
+                leaving.offset - replica.ack,
+                (now_ms - replica.ack_ms) / 1000,
+                replica.state.name()
+            );
+        }
+    }
+    if all > 0 {
+        tracing::info!(
+            "{} of {all} replicas are in sync when shutting down.",
+            all - late
+        );
+    }
+    let ended = prepare(ks, core, leaving.wish);
+    if ended.is_err() {
+        tracing::warn!(
+            "Errors trying to shut down the server. Check the logs for more information."
+        );
+        stay(core);
+    }
+    ended
+}
+
+/// The process does not end: everything goes on as it was before. False if no end had begun.
+pub fn stay(core: &mut Core) -> bool {
+    let Some(leaving) = core.leaving.take() else {
+        return false;
+    };
+    core.pause = leaving.pause;
+    for id in leaving.waiters {
+        core.unblock(id, |out| out.error(FAILED));
+    }
+    true
+}
 
 /// Does what has to be done before the end. On success the process ends after this turn.
 ///
@@ -89,7 +212,7 @@ impl Server {
             now: flags.contains(ShutdownOn::NOW),
             force: flags.contains(ShutdownOn::FORCE),
         };
-        if prepare(&mut self.ks, &mut self.core, wish).is_err() {
+        if begin(&mut self.ks, &mut self.core, wish, None).is_err() {
             tracing::warn!(
                 "{name} received but errors trying to shut down the server, check the logs for more information"
             );

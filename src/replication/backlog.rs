@@ -60,9 +60,10 @@ impl Backlog {
         self.size
     }
 
-    pub fn resize(&mut self, size: u64) {
+    /// `needed`: see [`Backlog::append`].
+    pub fn resize(&mut self, size: u64, needed: u64) {
         self.size = size;
-        self.trim(u64::MAX);
+        self.trim(needed);
     }
 
     /// Adds bytes; those that are too old go, unless somebody still needs them: `needed` is the
@@ -82,7 +83,8 @@ impl Backlog {
         self.trim(needed);
     }
 
-    fn trim(&mut self, needed: u64) {
+    /// Lets old bytes go that nobody needs.
+    pub fn trim(&mut self, needed: u64) {
         while let Some(block) = self.blocks.front() {
             let after = self.first_block_at() + block.len() as u64;
             if self.end - after < self.size || after > needed {

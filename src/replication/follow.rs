@@ -1,18 +1,19 @@
 //! The replica's side on the actor's thread: which master is followed, what comes from it, and the
 //! way back to being a master.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::handshake::{Identity, MasterFacts};
 use super::history::History;
-use super::link::{self, Handle, Report, Target};
+use super::link::{self, End, EndKind, Handle, NO_FILE, Report, Target};
 use crate::base::num;
 use crate::command::args::Args;
-use crate::config::enums::PropagationErrorBehavior;
+use crate::config::enums::{PropagationErrorBehavior, ReplDisklessLoad};
 use crate::dispatch::client::{Client, ClientFlags};
-use crate::dispatch::core::random_hex;
+use crate::dispatch::core::{Core, random_hex};
 use crate::dispatch::run::Runner;
 use crate::dispatch::server::Server;
 use crate::keyspace::Judge;
@@ -29,9 +30,11 @@ use crate::resp::request::{Batch, Parser, Rules};
 pub enum LinkState {
     /// There is no connection.
     Connect,
-    /// The handshake goes on.
+    /// A connection is being made.
     Connecting,
-    /// All data is being received.
+    /// It stands; the master has not said yet how the data comes.
+    Handshake,
+    /// All data is to come, or comes.
     Sync,
     /// The stream comes.
     Connected,
@@ -43,6 +46,7 @@ impl LinkState {
         match self {
             LinkState::Connect => "connect",
             LinkState::Connecting => "connecting",
+            LinkState::Handshake => "handshake",
             LinkState::Sync => "sync",
             LinkState::Connected => "connected",
         }
@@ -54,6 +58,8 @@ pub struct Following {
     pub host: String,
     pub port: u16,
     pub state: LinkState,
+    /// What clients see of a data set that is being received.
+    pub loading: Option<LoadKind>,
     pub generation: u64,
     /// None until the link's threads run.
     pub handle: Option<Handle>,
@@ -62,17 +68,31 @@ pub struct Following {
     pub db: usize,
     /// Runs the master's commands; it is not in the list of clients.
     pub client: Option<Box<Client>>,
+    /// Units that came while writes are paused, and their bytes.
+    held: VecDeque<Vec<u8>>,
+    held_bytes: u64,
+    /// Addresses of the connection: the master's and ours.
+    ends: (String, String),
     /// Monotonic ms of the last byte, and since when the link is down.
     pub io_ms: i64,
     pub down_since_ms: i64,
     /// The master asked how far this replica is.
     asked: bool,
-    /// What has come and waits for the end of a CLIENT PAUSE.
-    pub stalled: Vec<u8>,
+    /// It is to be told when the file is synced up to this offset.
+    sync_asked: Option<u64>,
     /// The data may be replaced by whatever the master has.
     pub accept_loss: bool,
     /// The next PSYNC takes the mastership over.
     pub failover: bool,
+}
+
+/// How a data set is loaded that comes from the master. In every case it is made beside the present one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadKind {
+    /// It is of another history: clients hear LOADING, because what they would read is not what will be.
+    Blocking,
+    /// It is of the same history: clients go on with the present data.
+    Async,
 }
 
 /// A FAILOVER that is under way.
@@ -92,6 +112,35 @@ impl Following {
     pub fn is_up(&self) -> bool {
         self.state == LinkState::Connected
     }
+
+    /// `key-load-delay`.
+    pub fn set_load_delay(&self, delay_us: u64) {
+        if let Some(handle) = &self.handle {
+            let delay = &handle.shared.progress.delay_us;
+            delay.store(delay_us, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that have come and wait for the end of a pause.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    fn new_client(&mut self, now_ms: i64) {
+        let (peer, local) = &self.ends;
+        let peer = if peer.is_empty() {
+            format!("{}:{}", self.host, self.port)
+        } else {
+            peer.clone()
+        };
+        self.client = Some(master_client(now_ms, peer, local.clone(), self.db));
+    }
+
+    fn end_load(&mut self) {
+        self.loading = None;
+        self.held.clear();
+        self.held_bytes = 0;
+    }
 }
 
 /// Takes a report of a link's threads; those of a link that was given up are dropped.
@@ -102,8 +151,8 @@ fn take(server: &mut Server, generation: u64, report: Report) {
     }
 }
 
-fn master_client(now_ms: i64, host: &str, port: u16, db: usize) -> Box<Client> {
-    let conn = Conn::new(0, format!("{host}:{port}"), String::new(), false, -1, true);
+fn master_client(now_ms: i64, peer: String, local: String, db: usize) -> Box<Client> {
+    let conn = Conn::new(0, peer, local, false, -1, true);
     let flags = ClientFlags::MASTER | ClientFlags::AUTHENTICATED;
     let mut client = Client::new(Arc::new(conn), now_ms, flags);
     client.db = db;
@@ -134,7 +183,7 @@ impl Runner<'_> {
             // What its replicas have may not be what the new master has.
             None => self.become_replica(),
         }
-        self.drop_replicas();
+        // Our own replicas stay: whether they have to ask anew is clear when the new master has answered.
         let now_ms = self.core.now_ms();
         let target = Target {
             host: host.into(),
@@ -155,17 +204,22 @@ impl Runner<'_> {
             host: host.into(),
             port,
             state: LinkState::Connect,
+            loading: None,
             generation,
             handle,
             db,
-            client: Some(master_client(now_ms, host, port, db)),
+            client: None,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            ends: (String::new(), String::new()),
             io_ms: now_ms,
             down_since_ms: now_ms,
             asked: false,
-            stalled: Vec::new(),
+            sync_asked: None,
             accept_loss,
             failover,
         });
+        self.tune_link();
         self.core
             .config
             .set_replicaof(Some((host.to_string(), port)));
@@ -229,14 +283,24 @@ impl Runner<'_> {
             // the link tries again.
             Report::Begin(_) if self.core.rdb.loading.is_some() => {}
             Report::Begin(answer) => {
+                following.state = LinkState::Connecting;
+                following.set_load_delay(self.core.config.key_load_delay);
                 let begin = (self.identity(), self.load_options());
                 // A link that does not wait any more has been stopped.
                 let _ = answer.send(begin);
             }
-            Report::Connected => following.state = LinkState::Connecting,
-            Report::Receiving => {
-                following.state = LinkState::Sync;
+            Report::Connected(peer, local) => {
+                following.state = LinkState::Handshake;
+                following.ends = (peer, local);
+            }
+            Report::Receiving => following.state = LinkState::Sync,
+            Report::Loading(id) => {
                 tracing::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master");
+                tracing::info!("MASTER <-> REPLICA sync: Loading DB in memory");
+                let kind = self.load_kind(&id);
+                if let Some(following) = &mut self.core.repl.following {
+                    following.loading = kind;
+                }
             }
             Report::Loaded(loaded, id, offset, facts, answer) => {
                 let taken = self.install(*loaded, id, offset, &facts);
@@ -248,31 +312,103 @@ impl Runner<'_> {
                 // As above.
                 let _ = answer.send(true);
             }
-            Report::Units(bytes) => self.stream_came(bytes),
+            Report::Units(bytes) => self.take_units(bytes),
             Report::Alive => {}
-            Report::Down(reason) => self.link_down(&reason),
+            Report::Down(end) => self.link_down(&end),
         }
     }
 
-    fn link_down(&mut self, reason: &str) {
-        let now_ms = self.core.now_ms();
-        if let Some(following) = &mut self.core.repl.following {
-            if following.is_up() {
-                following.down_since_ms = now_ms;
-                tracing::warn!("Connection with master lost.");
-            }
-            following.state = LinkState::Connect;
-            // The next link begins where the data stands.
-            following.stalled.clear();
-            let was_failover = following.failover;
-            // What came of a transaction that was cut is forgotten; it comes again.
-            let client = master_client(now_ms, &following.host, following.port, following.db);
-            following.client = Some(client);
-            tracing::warn!("Link to master: {reason}");
-            if was_failover {
-                self.abort_failover("the target did not take over");
-            }
+    /// Applies units, or keeps them until the end of a pause of writes.
+    fn take_units(&mut self, bytes: Vec<u8>) {
+        let paused = self.core.active_pause().is_some();
+        let Some(following) = &mut self.core.repl.following else {
+            return;
+        };
+        if paused || !following.held.is_empty() {
+            following.held_bytes += bytes.len() as u64;
+            following.held.push_back(bytes);
+            return;
         }
+        self.apply(&bytes);
+    }
+
+    /// Writes are not paused any more: applies what came meanwhile.
+    pub fn apply_held(&mut self) {
+        while let Some(following) = &mut self.core.repl.following {
+            let Some(bytes) = following.held.pop_front() else {
+                return;
+            };
+            following.held_bytes -= bytes.len() as u64;
+            self.apply(&bytes);
+        }
+    }
+
+    /// What clients see while data of history `id` is loaded.
+    fn load_kind(&self, id: &str) -> Option<LoadKind> {
+        match self.core.config.repl_diskless_load {
+            // Redis receives the data into a file meanwhile.
+            ReplDisklessLoad::Disabled => None,
+            ReplDisklessLoad::OnEmptyDb if !self.ks.is_empty() => None,
+            ReplDisklessLoad::SwapDb if self.core.repl.history.id == id => Some(LoadKind::Async),
+            _ => Some(LoadKind::Blocking),
+        }
+    }
+
+    /// CLIENT KILL: ends the connection with the master, which is made anew.
+    pub fn cut_link(&mut self) {
+        let now_ms = self.core.now_ms();
+        let Some(following) = &mut self.core.repl.following else {
+            return;
+        };
+        if let Some(handle) = &following.handle {
+            handle.cut();
+        }
+        if following.is_up() {
+            following.down_since_ms = now_ms;
+            following.state = LinkState::Connect;
+            tracing::warn!("Connection with master lost.");
+        }
+    }
+
+    fn link_down(&mut self, end: &End) {
+        let now_ms = self.core.now_ms();
+        let Some(following) = &mut self.core.repl.following else {
+            return;
+        };
+        if following.is_up() {
+            following.down_since_ms = now_ms;
+            tracing::warn!("Connection with master lost.");
+        }
+        following.state = LinkState::Connect;
+        following.end_load();
+        following.client = None;
+        following.sync_asked = None;
+        tracing::warn!("Link to master: {}", end.reason);
+        if following.failover {
+            if end.kind == EndKind::Rejected {
+                tracing::warn!("Failover target rejected psync request");
+            }
+            self.abort_failover("the target did not take over");
+        }
+    }
+
+    /// Gives the link what is configured for it.
+    pub fn tune_link(&self) {
+        let Some(handle) = self
+            .core
+            .repl
+            .following
+            .as_ref()
+            .and_then(|f| f.handle.as_ref())
+        else {
+            return;
+        };
+        let config = &self.core.config;
+        let timeout_ms = u64::from(config.repl_timeout) * 1000;
+        handle
+            .shared
+            .timeout_ms
+            .store(timeout_ms, Ordering::Release);
     }
 
     fn identity(&self) -> Identity {
@@ -360,9 +496,6 @@ impl Runner<'_> {
         self.ks.log.attach(Consumer::Replicas);
         let repl = &mut self.core.repl;
         repl.history = History::of(id);
-        // Replicas of ours that come from there are to know their own history again.
-        repl.history
-            .remember(facts.id2.clone(), facts.second_offset);
         repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
         self.link_up(offset);
         tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: 0.");
@@ -402,14 +535,11 @@ impl Runner<'_> {
         self.ks.log.set_offset(offset);
         self.ks.log.close_gap();
         self.ks.log.attach(Consumer::Replicas);
-        let now_ms = self.core.now_ms();
         let repl = &mut self.core.repl;
         repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
         repl.history = History::of(id);
         if let Some(following) = &mut repl.following {
             following.db = db;
-            let client = master_client(now_ms, &following.host, following.port, db);
-            following.client = Some(client);
             return;
         }
         repl.history.branch(offset, random_hex());
@@ -446,6 +576,7 @@ impl Runner<'_> {
         }
         let offset = self.ks.log.offset();
         self.link_up(offset);
+        tracing::info!("Successful partial resynchronization with master.");
         tracing::info!("MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.");
     }
 
@@ -458,34 +589,13 @@ impl Runner<'_> {
             following.state = LinkState::Connected;
             following.failover = false;
             following.accept_loss = false;
-            let client = master_client(now_ms, &following.host, following.port, following.db);
-            following.client = Some(client);
-            following.stalled.clear();
+            following.end_load();
+            following.new_client(now_ms);
             if let Some(handle) = &following.handle {
                 handle.shared.applied.store(offset, Ordering::Release);
             }
         }
-    }
-
-    /// Units of the master's stream have come. While clients are paused nothing changes here either.
-    fn stream_came(&mut self, bytes: Vec<u8>) {
-        let paused = self.core.active_pause().is_some();
-        match &mut self.core.repl.following {
-            Some(following) if paused || !following.stalled.is_empty() => {
-                following.stalled.extend_from_slice(&bytes);
-            }
-            _ => self.apply(&bytes),
-        }
-    }
-
-    /// A pause is over: what came meanwhile is applied.
-    pub fn go_on_with_stream(&mut self) {
-        if let Some(following) = &mut self.core.repl.following
-            && !following.stalled.is_empty()
-        {
-            let bytes = std::mem::take(&mut following.stalled);
-            self.apply(&bytes);
-        }
+        self.core.tell_synced();
     }
 
     /// Runs units of the master's stream.
@@ -505,15 +615,19 @@ impl Runner<'_> {
             following.db = client.db;
         }
         following.client = Some(client);
-        let asked = std::mem::take(&mut following.asked);
-        if let Some(handle) = &following.handle {
-            handle.applied(bytes.len(), offset);
-            if asked {
+        if std::mem::take(&mut following.asked) {
+            following.sync_asked = Some(offset);
+            if let Some(handle) = &following.handle {
+                handle.applied(bytes.len(), offset);
                 handle.ack_now();
             }
-            if result.is_err() {
-                handle.cut();
-            }
+        } else if let Some(handle) = &following.handle {
+            handle.applied(bytes.len(), offset);
+        }
+        if result.is_err()
+            && let Some(handle) = &following.handle
+        {
+            handle.cut();
         }
         if let Err(reason) = result {
             tracing::error!(
@@ -598,6 +712,10 @@ impl Runner<'_> {
     /// copied anew. Who states `propagation-error-behavior` gets what Redis does.
     fn goes_on_after_errors(&self) -> bool {
         let config = &self.core.config;
+        // Who lets clients write here has to expect that.
+        if !config.replica_read_only {
+            return true;
+        }
         let stated = config.stated.contains("propagation-error-behavior");
         match config.propagation_error_behavior {
             PropagationErrorBehavior::Ignore => stated,
@@ -620,6 +738,30 @@ fn is_talk(args: &Args<'_>) -> bool {
     let name = args.get(0);
     let talk: [&[u8]; 4] = [b"PING", b"REPLCONF", b"PUBLISH", b"SPUBLISH"];
     talk.iter().any(|word| name.eq_ignore_ascii_case(word))
+}
+
+impl Core {
+    /// Tells the link how far the append-only file is synced, and the master if it waits for that.
+    pub fn tell_synced(&mut self) {
+        let synced = if !self.config.appendonly {
+            NO_FILE
+        } else if self.aof.waits_for_base {
+            0
+        } else {
+            self.aof.synced()
+        };
+        let Some(following) = &mut self.repl.following else {
+            return;
+        };
+        let Some(handle) = &following.handle else {
+            return;
+        };
+        handle.shared.synced.store(synced, Ordering::Release);
+        if following.sync_asked.is_some_and(|offset| synced >= offset) {
+            following.sync_asked = None;
+            handle.ack_now();
+        }
+    }
 }
 
 impl Runner<'_> {
@@ -665,7 +807,11 @@ impl Runner<'_> {
         let Some((host, port)) = found.map(super::master::Replica::address) else {
             return;
         };
-        tracing::warn!("Failover target {host}:{port} is synced, failing over.");
+        if late {
+            tracing::warn!("Failover to {host}:{port} time out exceeded, failing over.");
+        } else {
+            tracing::warn!("Failover target {host}:{port} is synced, failing over.");
+        }
         if let Some(failover) = &mut self.core.repl.failover {
             failover.in_progress = true;
         }

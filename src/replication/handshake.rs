@@ -100,6 +100,11 @@ impl Handshake {
         (handshake, request(&[b"PING"]))
     }
 
+    /// Everything is told; the answer to PSYNC is to come.
+    pub fn asks_for_stream(&self) -> bool {
+        self.state == State::Psync
+    }
+
     /// A line of the master, without its end.
     pub fn line(&mut self, line: &[u8]) -> Step {
         // Empty lines keep the link alive while the master prepares its answer.

@@ -41,13 +41,6 @@ impl History {
         }
     }
 
-    /// Remembers the former history of a master whose data this is.
-    pub fn remember(&mut self, id2: Option<String>, second_offset: Option<i64>) {
-        if let (Some(id2), Some(second_offset)) = (id2, second_offset) {
-            (self.id2, self.second_offset) = (id2, second_offset);
-        }
-    }
-
     /// Begins a new history at `offset`, remembering this one.
     pub fn branch(&mut self, offset: u64, id: String) {
         self.id2 = std::mem::replace(&mut self.id, id);

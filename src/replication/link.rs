@@ -3,7 +3,7 @@
 //! business; [`Report`]s bring it there.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Pipe, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,8 @@ const RETRY: Duration = Duration::from_secs(1);
 /// The same after the master's data was refused.
 const RETRY_REFUSED: Duration = Duration::from_secs(10);
 const REFUSED: &str = "the master's data was refused";
+/// Longest wait for a byte before the link looks whether the master has been silent for too long.
+const TICK: Duration = Duration::from_millis(500);
 /// The replica says how far it is this often.
 const ACK_EVERY: Duration = Duration::from_secs(1);
 /// Bytes read from the socket at a time.
@@ -43,11 +45,16 @@ pub struct Shared {
     in_flight: AtomicU64,
     /// Offset that the replica has applied.
     pub applied: AtomicU64,
-    /// Offset up to which its append only file is known to be on the disk; 0 without one.
-    fsynced: AtomicU64,
+    /// Offset that is on the replica's disk, for WAITAOF; [`NO_FILE`]: it writes no file.
+    pub synced: AtomicU64,
+    /// `repl-timeout`, in ms.
+    pub timeout_ms: AtomicU64,
     /// Bytes received so far of a transfer, for INFO.
     pub progress: Progress,
 }
+
+/// There is no append-only file whose progress could be told.
+pub const NO_FILE: u64 = u64::MAX;
 
 /// The actor's end of a link.
 #[derive(Debug)]
@@ -80,13 +87,6 @@ impl Handle {
             .fetch_sub(bytes as u64, Ordering::AcqRel);
     }
 
-    /// The file is on the disk up to `offset`: who waits for that (WAITAOF) is told at once.
-    pub fn synced(&self, offset: u64) {
-        if self.shared.fsynced.swap(offset, Ordering::AcqRel) != offset && offset > 0 {
-            self.ack_now();
-        }
-    }
-
     /// Tells the master at once how far the replica is.
     pub fn ack_now(&self) {
         // Without a connection there is nobody to tell.
@@ -101,6 +101,7 @@ pub struct Target {
     pub port: u16,
     /// Links of former masters are recognised by an older generation.
     pub generation: u64,
+    /// Silence that ends the connection; see [`Shared::timeout_ms`].
     pub timeout: Duration,
     pub nodelay: bool,
 }
@@ -109,10 +110,12 @@ pub struct Target {
 pub enum Report {
     /// What to tell the master and how to load; no answer ends the link.
     Begin(Pipe<(Identity, LoadOptions)>),
-    /// The connection stands; the handshake goes on.
-    Connected,
-    /// A whole data set begins to come.
+    /// The connection stands, with the addresses of both ends; the handshake goes on.
+    Connected(String, String),
+    /// A whole data set is to come.
     Receiving,
+    /// It comes, from this history, and is loaded as it comes.
+    Loading(String),
     /// It is there. False: it was refused.
     Loaded(Box<Loaded>, String, u64, MasterFacts, Pipe<bool>),
     /// The stream goes on, perhaps under another id. False: it cannot.
@@ -121,8 +124,43 @@ pub enum Report {
     Units(Vec<u8>),
     /// Something came.
     Alive,
-    /// The connection ended, with the reason.
-    Down(String),
+    /// The connection ended.
+    Down(End),
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub reason: String,
+    pub kind: EndKind,
+}
+
+/// What follows from the end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndKind {
+    /// The link failed; it is tried again.
+    Failed,
+    /// The stream had come until then: the next attempt is made at once.
+    Lost,
+    /// The master does not answer PSYNC.
+    Rejected,
+    /// Its data is not wanted: the next attempt is made after a while.
+    Refused,
+}
+
+impl From<String> for End {
+    fn from(reason: String) -> End {
+        End {
+            reason,
+            kind: EndKind::Failed,
+        }
+    }
+}
+
+impl From<&str> for End {
+    fn from(reason: &str) -> End {
+        End::from(reason.to_string())
+    }
 }
 
 /// Takes a report of the link of that generation on the actor's thread.
@@ -134,6 +172,9 @@ pub type Take = fn(&mut Server, u64, Report);
 /// If no thread can be had.
 pub fn start(target: Target, mailbox: Sender<Message>, take: Take) -> io::Result<Handle> {
     let shared = Arc::new(Shared::default());
+    shared.synced.store(NO_FILE, Ordering::Release);
+    let timeout_ms = u64::try_from(target.timeout.as_millis()).unwrap_or(u64::MAX);
+    shared.timeout_ms.store(timeout_ms, Ordering::Release);
     let (asks, asked) = channel();
     let link = Link {
         target,
@@ -150,17 +191,52 @@ pub fn start(target: Target, mailbox: Sender<Message>, take: Take) -> io::Result
 
 /// The master's socket. A process that was stopped and goes on finds its reads interrupted, because
 /// they have a timeout: that is no reason to lose the link.
-struct Wire(TcpStream);
+struct Wire {
+    socket: TcpStream,
+    shared: Arc<Shared>,
+    /// The data or the stream is being received: how a timeout is told depends on that.
+    bulk: bool,
+    stream: bool,
+}
 
 impl Read for Wire {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let begin = Instant::now();
         loop {
-            match self.0.read(buf) {
+            match self.socket.read(buf) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_silence(&error) => {
+                    // It may have been changed since.
+                    let limit = self.shared.timeout_ms.load(Ordering::Acquire);
+                    if begin.elapsed() >= Duration::from_millis(limit) {
+                        return Err(self.silent());
+                    }
+                }
                 result => return result,
             }
         }
     }
+}
+
+impl Wire {
+    /// The master has said nothing for too long.
+    fn silent(&self) -> io::Error {
+        let text = if self.stream {
+            "MASTER timeout: no data nor PING received..."
+        } else if self.bulk {
+            "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' parameter to a larger value."
+        } else {
+            "Timeout connecting to the MASTER..."
+        };
+        io::Error::new(io::ErrorKind::TimedOut, text)
+    }
+}
+
+fn is_silence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
 }
 
 struct Link {
@@ -171,26 +247,23 @@ struct Link {
     asked: Arc<Mutex<Receiver<()>>>,
 }
 
-/// Why a connection ended.
-type End = String;
-
 fn text(what: &str) -> impl Fn(io::Error) -> End {
     let what = what.to_string();
-    move |error| format!("{what}: {error}")
+    move |error| End::from(format!("{what}: {error}"))
 }
 
 impl Link {
     fn run(self) {
         while !self.stopped() {
             let mut rest = RETRY;
-            if let Err(reason) = self.connect_and_follow() {
-                // A master whose data is refused makes a copy each time that it is asked.
-                rest = if reason == REFUSED {
-                    RETRY_REFUSED
-                } else {
-                    RETRY
+            if let Err(end) = self.connect_and_follow() {
+                rest = match end.kind {
+                    EndKind::Lost => Duration::ZERO,
+                    // Such a master makes a copy each time that it is asked.
+                    EndKind::Refused => RETRY_REFUSED,
+                    EndKind::Failed | EndKind::Rejected => RETRY,
                 };
-                self.report(Report::Down(reason));
+                self.report(Report::Down(end));
             }
             let begin = Instant::now();
             while begin.elapsed() < rest {
@@ -218,7 +291,7 @@ impl Link {
         let (answer, wait) = channel();
         self.report(report(answer));
         wait.recv()
-            .map_err(|_| "the link is not wanted any more".to_string())
+            .map_err(|_| End::from("the link is not wanted any more"))
     }
 
     fn connect(&self) -> Result<TcpStream, End> {
@@ -226,17 +299,14 @@ impl Link {
         let addrs = (target.host.as_str(), target.port).to_socket_addrs();
         let addrs = addrs.map_err(text("Unable to resolve the master's name"))?;
         let mut last = "Unable to connect to MASTER: no address".to_string();
+        let timeout = Duration::from_millis(self.shared.timeout_ms.load(Ordering::Acquire).max(1));
         for addr in addrs {
-            match TcpStream::connect_timeout(&addr, target.timeout) {
+            match TcpStream::connect_timeout(&addr, timeout) {
                 Ok(socket) => {
                     let failed = text("Unable to set up the link");
                     socket.set_nodelay(target.nodelay).map_err(&failed)?;
-                    socket
-                        .set_read_timeout(Some(target.timeout))
-                        .map_err(&failed)?;
-                    socket
-                        .set_write_timeout(Some(target.timeout))
-                        .map_err(&failed)?;
+                    socket.set_read_timeout(Some(TICK)).map_err(&failed)?;
+                    socket.set_write_timeout(Some(timeout)).map_err(&failed)?;
                     let shared = self.shared.socket.lock();
                     let clone = socket.try_clone().map_err(&failed)?;
                     *shared.unwrap_or_else(PoisonError::into_inner) = Some(clone);
@@ -245,7 +315,7 @@ impl Link {
                 Err(error) => last = format!("Error condition on socket for SYNC: {error}"),
             }
         }
-        Err(last)
+        Err(last.into())
     }
 
     fn connect_and_follow(&self) -> Result<(), End> {
@@ -255,19 +325,32 @@ impl Link {
         if self.stopped() {
             return Ok(());
         }
-        self.report(Report::Connected);
+        let name = |addr: io::Result<SocketAddr>| addr.map_or(String::new(), |a| a.to_string());
+        let ends = (name(socket.peer_addr()), name(socket.local_addr()));
+        self.report(Report::Connected(ends.0, ends.1));
         let writer = socket
             .try_clone()
             .map_err(text("Unable to set up the link"))?;
-        let mut reader = BufReader::with_capacity(READ, Wire(socket));
+        let wire = Wire {
+            socket,
+            shared: self.shared.clone(),
+            bulk: false,
+            stream: false,
+        };
+        let mut reader = BufReader::with_capacity(READ, wire);
         let (step, facts) = shake_hands(identity, &mut reader, &writer)?;
         match step {
             Step::Full { id, offset } => {
-                let loaded = self.receive(&mut reader, &options, &writer)?;
+                reader.get_mut().bulk = true;
+                self.report(Report::Receiving);
+                let loaded = self.receive(&mut reader, &options, &writer, &id)?;
                 let loaded = Box::new(loaded);
                 let taken = self.ask(|answer| Report::Loaded(loaded, id, offset, facts, answer))?;
                 if !taken {
-                    return Err(REFUSED.into());
+                    return Err(End {
+                        reason: REFUSED.into(),
+                        kind: EndKind::Refused,
+                    });
                 }
             }
             Step::Continue { id } => {
@@ -275,10 +358,11 @@ impl Link {
                     return Err("the stream cannot go on from here".into());
                 }
             }
-            Step::Retry(reason) | Step::Fail(reason) => return Err(reason),
+            Step::Retry(reason) | Step::Fail(reason) => return Err(reason.into()),
             Step::Send(_) | Step::Line | Step::Bulk(_) => return Ok(()),
         }
         self.shared.in_flight.store(0, Ordering::Release);
+        reader.get_mut().stream = true;
         self.follow(reader, writer)
     }
 
@@ -288,6 +372,7 @@ impl Link {
         reader: &mut BufReader<Wire>,
         options: &LoadOptions,
         writer: &TcpStream,
+        id: &str,
     ) -> Result<Loaded, End> {
         let line = loop {
             let line = read_line(reader)?;
@@ -295,11 +380,15 @@ impl Link {
                 break String::from_utf8_lossy(&line).into_owned();
             }
         };
-        self.report(Report::Receiving);
+        self.report(Report::Loading(id.into()));
         let failed = |error: &dyn std::fmt::Display| {
-            format!("Failed trying to load the MASTER synchronization DB: {error}")
+            End::from(format!(
+                "Failed trying to load the MASTER synchronization DB: Internal error in RDB: {error}"
+            ))
         };
         let progress = &self.shared.progress;
+        progress.total.store(0, Ordering::Relaxed);
+        progress.bytes.store(0, Ordering::Relaxed);
         // While nothing is said, the master may take the replica for dead.
         let alive = KeepAlive::start(writer)?;
         let loaded = match line.strip_prefix("$EOF:") {
@@ -315,10 +404,11 @@ impl Link {
             _ => {
                 let size = line.strip_prefix('$').and_then(|n| n.parse::<u64>().ok());
                 let size = size.ok_or_else(|| {
-                    format!(
+                    End::from(format!(
                         "Bad protocol from MASTER, the first byte is not '$' (we received '{line}')"
-                    )
+                    ))
                 })?;
+                progress.total.store(size, Ordering::Relaxed);
                 let mut source = Reader::new(reader.by_ref().take(size), Some(size));
                 load(&mut source, options, progress).map_err(|e| failed(&e))?
             }
@@ -343,24 +433,34 @@ impl Link {
         let end = self.read_stream(&mut reader);
         drop(done);
         // The socket may have ended by itself.
-        let _ = reader.get_ref().0.shutdown(Shutdown::Both);
+        let _ = reader.get_ref().socket.shutdown(Shutdown::Both);
         // It ends with its socket, within a second. Nobody waits for that: the actor has to know now.
         drop(thread);
         end
+    }
+
+    /// The stream had come: the next attempt is made at once.
+    fn lost(reason: impl Into<String>) -> End {
+        End {
+            reason: reason.into(),
+            kind: EndKind::Lost,
+        }
     }
 
     fn read_stream(&self, reader: &mut BufReader<Wire>) -> Result<(), End> {
         let mut splitter = Splitter::default();
         let mut piece = vec![0; READ];
         loop {
-            let n = reader.read(&mut piece).map_err(read_error)?;
+            let n = reader
+                .read(&mut piece)
+                .map_err(|error| Self::lost(read_error(error).reason))?;
             if n == 0 {
-                return Err("Connection with master lost.".into());
+                return Err(Self::lost("Connection with master lost."));
             }
             splitter.feed(&piece[..n]);
             let units = splitter
                 .take()
-                .map_err(|fault| format!("the master's stream is damaged: {fault}"))?;
+                .map_err(|fault| End::from(format!("the master's stream is damaged: {fault}")))?;
             if units.is_empty() {
                 self.report(Report::Alive);
                 continue;
@@ -377,10 +477,8 @@ impl Link {
 
 fn read_error(error: io::Error) -> End {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            "MASTER timeout: no data nor PING received...".into()
-        }
-        _ => format!("Reading from master: {error}"),
+        io::ErrorKind::TimedOut => End::from(error.to_string()),
+        _ => End::from(format!("Reading from master: {error}")),
     }
 }
 
@@ -424,8 +522,14 @@ fn shake_hands(
                 reader.read_exact(&mut bytes).map_err(read_error)?;
                 handshake.bulk(&bytes[..len])
             }
-            Step::Fail(reason) => return Err(reason),
-            Step::Retry(reason) => return Err(reason),
+            Step::Fail(reason) | Step::Retry(reason) => {
+                let kind = if handshake.asks_for_stream() {
+                    EndKind::Rejected
+                } else {
+                    EndKind::Failed
+                };
+                return Err(End { reason, kind });
+            }
             done => return Ok((done, handshake.facts)),
         };
     }
@@ -484,12 +588,13 @@ impl Acks {
         let asked = self.asked.clone();
         let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let offset = self.shared.applied.load(Ordering::Acquire).to_string();
-            let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"ACK", offset.as_bytes()];
-            let fsynced = self.shared.fsynced.load(Ordering::Acquire);
-            let text = fsynced.to_string();
-            if fsynced > 0 {
-                words.extend([&b"FACK"[..], text.as_bytes()]);
+            // First what is on the disk: it is never ahead of what was applied.
+            let synced = self.shared.synced.load(Ordering::Acquire);
+            let offset = self.shared.applied.load(Ordering::Acquire);
+            let texts = (offset.to_string(), synced.min(offset).to_string());
+            let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"ACK", texts.0.as_bytes()];
+            if synced != NO_FILE {
+                words.extend([&b"FACK"[..], texts.1.as_bytes()]);
             }
             let ack = request(&words);
             if self.socket.write_all(&ack).is_err() {

@@ -1,6 +1,8 @@
 //! The master's side: replicas, what they asked for, and the stream that they get.
 
 use std::sync::Arc;
+
+use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
 
 use super::backlog::Backlog;
@@ -30,8 +32,8 @@ impl ReplicaState {
     /// As INFO names it.
     pub fn name(self) -> &'static str {
         match self {
-            ReplicaState::WaitTransfer => "wait_bgsave",
-            ReplicaState::Transfer => "send_bulk",
+            // The same while the data is made; see `SyncJob::is_sending`.
+            ReplicaState::WaitTransfer | ReplicaState::Transfer => "wait_bgsave",
             ReplicaState::WaitAck | ReplicaState::Online => "online",
         }
     }
@@ -87,6 +89,11 @@ impl Replica {
             self.intro.ip.clone()
         };
         (ip, self.intro.port)
+    }
+
+    /// It has not got all data yet: the stream behind that is kept for it.
+    pub fn is_behind(&self) -> bool {
+        matches!(self.state, ReplicaState::Transfer | ReplicaState::WaitAck)
     }
 
     fn push(&self, chunks: impl IntoIterator<Item = Chunk>) {
@@ -155,29 +162,23 @@ impl Runner<'_> {
         if taken.bytes.is_empty() {
             return;
         }
-        let online = |r: &&Replica| r.state == ReplicaState::Online;
-        let behind = repl
-            .replicas
-            .values()
-            .filter(|r| matches!(r.state, ReplicaState::Transfer | ReplicaState::WaitAck));
+        let behind = repl.replicas.values().filter(|r| r.is_behind());
         let needed = behind.map(|r| r.start).min().unwrap_or(u64::MAX);
         backlog.append(&taken.bytes, needed);
-        if repl.replicas.values().filter(online).count() == 0 {
+        if repl.replicas.is_empty() {
             return;
         }
-        let bytes = Arc::new(taken.bytes.clone());
-        let ids: Vec<u64> = repl
-            .replicas
-            .values()
-            .filter(online)
-            .map(|r| r.id)
-            .collect();
+        let mut shared = None;
+        let ids: SmallVec<[u64; 8]> = repl.replicas.keys().copied().collect();
         for id in ids {
-            if let Some(replica) = self.core.repl.replicas.get(&id) {
+            if let Some(replica) = self.core.repl.replicas.get(&id)
+                && replica.state == ReplicaState::Online
+            {
+                let bytes = shared.get_or_insert_with(|| Arc::new(taken.bytes.clone()));
                 replica.push([Chunk::Shared(bytes.clone())]);
-            }
-            if let Some(client) = self.core.clients.get_mut(id) {
-                client.total_out += bytes.len() as u64;
+                if let Some(client) = self.core.clients.get_mut(id) {
+                    client.total_out += bytes.len() as u64;
+                }
             }
             self.core.check_output_limit(id);
         }
@@ -217,6 +218,7 @@ impl Runner<'_> {
             self.put_online(id);
         }
         self.serve_waiters();
+        crate::dispatch::shutdown::step(self.ks, self.core);
     }
 
     /// Answers clients in WAIT whose writes enough replicas have.
@@ -338,7 +340,13 @@ impl Runner<'_> {
                 .append_for_replicas(None, [&b"PING"[..]].into_iter());
             self.ks.log.end_unit(false);
         }
+        self.tune_link();
+        self.core.tell_synced();
         self.drop_silent_replicas(now_ms);
+        self.core.repl.trim_backlog();
+        if let Some(job) = &self.core.repl.job {
+            job.tune(self.core.config.repl_timeout);
+        }
         let repl = &mut self.core.repl;
         if repl.backlog.is_some() && repl.replicas.is_empty() && !repl.is_replica() {
             let since = *repl.alone_since_ms.get_or_insert(now_ms);

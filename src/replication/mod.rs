@@ -15,7 +15,9 @@ pub mod stream;
 pub mod sync;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
+use crate::dispatch::client::Client;
 use backlog::Backlog;
 use follow::Following;
 use history::History;
@@ -70,9 +72,66 @@ impl Replication {
     pub fn forget(&mut self, id: u64) {
         self.introduced.remove(&id);
         self.waiting.retain(|waiter| waiter.id != id);
-        if let Some(replica) = self.replicas.remove(&id) {
-            let (ip, port) = replica.address();
-            tracing::warn!("Connection with replica {ip}:{port} lost.");
+        let Some(replica) = self.replicas.remove(&id) else {
+            return;
+        };
+        let (ip, port) = replica.address();
+        tracing::warn!("Connection with replica {ip}:{port} lost.");
+        if let Some(job) = &self.job
+            && !job.replicas.iter().any(|id| self.replicas.contains_key(id))
+        {
+            job.give_up();
+        }
+        self.trim_backlog();
+    }
+
+    /// The lowest offset that a replica in transfer goes on from.
+    pub fn needed(&self) -> u64 {
+        let behind = self.replicas.values().filter(|r| r.is_behind());
+        behind.map(|r| r.start).min().unwrap_or(u64::MAX)
+    }
+
+    /// Bytes of the stream that are kept: the backlog, and what the slowest replica has not been sent. All replicas
+    /// share both.
+    pub fn buffer_memory(&self) -> u64 {
+        let backlog = self.backlog.as_ref().map_or(0, Backlog::memory);
+        let waiting = |r: &Replica| r.conn.pending_out.load(Ordering::Relaxed);
+        let output = self.online().map(waiting).max().unwrap_or(0);
+        (backlog + output) as u64
+    }
+
+    /// Lets go what no replica needs any more and the backlog need not hold.
+    pub fn trim_backlog(&mut self) {
+        let needed = self.needed();
+        if let Some(backlog) = &mut self.backlog {
+            backlog.trim(needed);
+        }
+    }
+
+    /// `repl-backlog-size` has changed.
+    pub fn resize_backlog(&mut self, size: u64) {
+        let needed = self.needed();
+        if let Some(backlog) = &mut self.backlog {
+            backlog.resize(size, needed);
+        }
+    }
+
+    /// The connection with the master, while there is one.
+    pub fn master_client(&self) -> Option<&Client> {
+        let following = self.following.as_ref().filter(|f| f.is_up());
+        following?.client.as_deref()
+    }
+
+    /// Bytes of the stream that wait for a replica in transfer; they are in the backlog.
+    pub fn stream_waiting(&self, id: u64) -> Option<u64> {
+        let replica = self.replicas.get(&id)?;
+        match replica.state {
+            ReplicaState::Online => None,
+            ReplicaState::WaitTransfer => Some(0),
+            ReplicaState::Transfer | ReplicaState::WaitAck => {
+                let end = self.backlog.as_ref().map_or(0, Backlog::end);
+                Some(end.saturating_sub(replica.start))
+            }
         }
     }
 
@@ -81,6 +140,14 @@ impl Replication {
         self.replicas
             .values()
             .filter(|r| r.state == ReplicaState::Online)
+    }
+
+    /// Replicas that have not confirmed `offset`, whatever keeps them.
+    pub fn lagging(&self, offset: u64) -> usize {
+        let replicas = self.replicas.values();
+        replicas
+            .filter(|r| !r.intro.rdb_only && r.ack < offset)
+            .count()
     }
 
     /// Replicas that have confirmed `offset`.

@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::master::ReplicaState;
@@ -14,7 +14,7 @@ use crate::dispatch::core::random_hex;
 use crate::dispatch::run::Runner;
 use crate::net::conn::{Close, Conn};
 use crate::rdb::snapshot::Snapshot;
-use crate::rdb::write::{Progress, ReplicationState, SaveOptions, save};
+use crate::rdb::write::{Progress, ReplicationState, SaveOptions, save_with_delay};
 use crate::resp::reply::Chunk;
 
 /// Bytes that wait for the slowest replica before the writer waits.
@@ -37,12 +37,38 @@ pub enum Format {
 pub struct SyncJob {
     pub replicas: Vec<u64>,
     pub progress: Arc<Progress>,
+    format: Format,
+    /// The file is made and goes out.
+    sending: Arc<AtomicBool>,
+    /// `repl-timeout` in ms, as it is now.
+    timeout_ms: Arc<AtomicU64>,
+}
+
+impl SyncJob {
+    /// The data is made, and only has to be sent.
+    pub fn is_sending(&self) -> bool {
+        self.sending.load(Ordering::Relaxed)
+    }
+
+    /// Nobody waits for it any more.
+    pub fn give_up(&self) {
+        if self.format == Format::Marked {
+            tracing::warn!("Diskless rdb transfer, last replica dropped, killing fork child.");
+        }
+        self.progress.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// `repl-timeout` may have changed.
+    pub fn tune(&self, timeout_s: u32) {
+        let ms = u64::from(timeout_s) * 1000;
+        self.timeout_ms.store(ms, Ordering::Relaxed);
+    }
 }
 
 /// Writes the same to several connections, at the pace of the slowest.
 struct Fanout {
     conns: Vec<Arc<Conn>>,
-    timeout: Duration,
+    timeout_ms: Arc<AtomicU64>,
 }
 
 impl Fanout {
@@ -58,11 +84,12 @@ impl Fanout {
             if !self.conns.iter().any(full) {
                 return Ok(());
             }
-            if begin.elapsed() > self.timeout {
-                self.conns
-                    .iter()
-                    .filter(|c| full(c))
-                    .for_each(|c| c.close(Close::Now));
+            let timeout = Duration::from_millis(self.timeout_ms.load(Ordering::Relaxed));
+            if begin.elapsed() > timeout {
+                for conn in self.conns.iter().filter(|c| full(c)) {
+                    tracing::warn!("Disconnecting timedout replica (full sync): {}", conn.addr);
+                    conn.close(Close::Now);
+                }
             }
             std::thread::sleep(NAP);
         }
@@ -92,6 +119,8 @@ struct Transfer {
     format: Format,
     options: SaveOptions,
     progress: Arc<Progress>,
+    delay_us: Arc<AtomicU64>,
+    sending: Arc<AtomicBool>,
     file: PathBuf,
 }
 
@@ -101,7 +130,14 @@ impl Transfer {
             Format::Marked => {
                 let mark = random_hex();
                 self.out.write_all(format!("$EOF:{mark}\r\n").as_bytes())?;
-                save(self.snapshot, &mut self.out, &self.options, &self.progress)?;
+                let (options, progress) = (&self.options, &self.progress);
+                save_with_delay(
+                    self.snapshot,
+                    &mut self.out,
+                    options,
+                    progress,
+                    &self.delay_us,
+                )?;
                 self.out.write_all(mark.as_bytes())
             }
             Format::Sized => {
@@ -116,8 +152,10 @@ impl Transfer {
     fn through_file(&mut self) -> io::Result<()> {
         let mut file = std::fs::File::create(&self.file)?;
         let snapshot = self.snapshot.clone();
-        save(snapshot, &mut file, &self.options, &self.progress)?;
+        let (options, progress) = (&self.options, &self.progress);
+        save_with_delay(snapshot, &mut file, options, progress, &self.delay_us)?;
         drop(file);
+        self.sending.store(true, Ordering::Relaxed);
         let mut file = std::fs::File::open(&self.file)?;
         let size = file.metadata()?.len();
         self.out.write_all(format!("${size}\r\n").as_bytes())?;
@@ -193,11 +231,15 @@ impl Runner<'_> {
             snapshot.data.dbs.clear();
         }
         let progress = Arc::new(Progress::default());
+        let sending = Arc::new(AtomicBool::new(false));
+        let timeout_ms = Arc::new(AtomicU64::new(
+            u64::from(self.core.config.repl_timeout) * 1000,
+        ));
         let transfer = Transfer {
             snapshot: Arc::new(snapshot),
             out: Fanout {
                 conns,
-                timeout: Duration::from_secs(u64::from(self.core.config.repl_timeout)),
+                timeout_ms: timeout_ms.clone(),
             },
             format,
             options: SaveOptions {
@@ -212,6 +254,8 @@ impl Runner<'_> {
                 }),
             },
             progress: progress.clone(),
+            delay_us: self.core.rdb.delay_us.clone(),
+            sending: sending.clone(),
             file: PathBuf::from(format!("temp-repl-{}.rdb", std::process::id())),
         };
         tracing::info!(
@@ -224,7 +268,14 @@ impl Runner<'_> {
         self.core.repl.job = Some(SyncJob {
             replicas: ids,
             progress,
+            format,
+            sending,
+            timeout_ms,
         });
+        tracing::info!(
+            "Background RDB transfer started by pid {}",
+            std::process::id()
+        );
         spawn(transfer, mailbox, format);
     }
 
@@ -233,7 +284,13 @@ impl Runner<'_> {
             return;
         };
         match &result {
-            Ok(()) => tracing::info!("Streamed replication data of one snapshot to the replicas"),
+            Ok(()) => {
+                let up = |id: &&u64| self.core.repl.replicas.contains_key(id);
+                tracing::info!(
+                    "Diskless rdb transfer, done reading from pipe, {} replicas still up.",
+                    job.replicas.iter().filter(up).count()
+                );
+            }
             Err(error) => tracing::warn!("SYNC failed: {error}"),
         }
         for id in job.replicas {
@@ -255,6 +312,8 @@ impl Runner<'_> {
                 }
             }
         }
+        // Others may have come meanwhile.
+        self.start_transfer_if_due();
     }
 }
 

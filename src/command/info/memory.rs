@@ -124,12 +124,12 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("maxmemory_human", human(config.maxmemory));
     lines.field("maxmemory_policy", config.maxmemory_policy.name());
     ratios(lines, &memory);
-    lines.zeros(&[
-        "mem_not_counted_for_evict",
-        "mem_replication_backlog",
-        "mem_total_replication_buffers",
-    ]);
-    lines.field("mem_clients_slaves", 0);
+    let buffers = source.core.repl.buffer_memory();
+    let beyond = buffers.saturating_sub(config.repl_backlog_size);
+    lines.field("mem_not_counted_for_evict", beyond);
+    lines.field("mem_replication_backlog", buffers - beyond);
+    lines.field("mem_total_replication_buffers", buffers);
+    lines.field("mem_clients_slaves", beyond);
     lines.field("mem_clients_normal", memory.clients);
     lines.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     lines.field("mem_undo", source.ks.undo.bytes());

@@ -6,7 +6,7 @@ use super::{Lines, Source};
 use crate::base::sys::{self, Usage};
 use crate::cli::{FERRITE_VERSION, REDIS_VERSION};
 use crate::config::enums::Supervised;
-use crate::replication::follow::LinkState;
+use crate::replication::follow::{LinkState, LoadKind};
 use crate::replication::master::ReplicaState;
 
 pub fn server(lines: &mut Lines<'_>, source: &Source<'_>) {
@@ -45,6 +45,10 @@ pub fn server(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("server_time_usec", now_us);
     lines.field("uptime_in_seconds", uptime_s);
     lines.field("uptime_in_days", uptime_s / 86_400);
+    if let Some(leaving) = &core.leaving {
+        let left = leaving.until_ms.saturating_sub(core.now_ms());
+        lines.field("shutdown_in_milliseconds", left.max(0));
+    }
     lines.field("hz", config.hz);
     lines.field("configured_hz", config.hz);
     lines.field("lru_clock", now_us / 1_000_000 & 0xff_ffff);
@@ -88,7 +92,9 @@ pub fn clients(lines: &mut Lines<'_>, source: &Source<'_>) {
     let largest = |of: fn(&crate::dispatch::client::Client) -> usize| {
         source.clients().map(of).max().unwrap_or(0)
     };
-    lines.field("connected_clients", core.clients.len());
+    // Replicas are told of in their own section.
+    let clients = core.clients.len().saturating_sub(core.repl.replicas.len());
+    lines.field("connected_clients", clients);
     lines.field("cluster_connections", 0);
     lines.field("maxclients", core.config.maxclients);
     lines.field(
@@ -171,8 +177,10 @@ fn saves(lines: &mut Lines<'_>, source: &Source<'_>) {
     let job = rdb.job.as_ref();
     let keys = job.map_or(0, |job| job.progress.keys.load(Ordering::Relaxed));
     let total = job.map_or(0, |job| job.total);
-    lines.field("loading", u8::from(rdb.loading.is_some()));
-    lines.field("async_loading", 0);
+    let link = source.core.repl.following.as_ref().and_then(|f| f.loading);
+    let blocking = rdb.loading.is_some() || link == Some(LoadKind::Blocking);
+    lines.field("loading", u8::from(blocking));
+    lines.field("async_loading", u8::from(link == Some(LoadKind::Async)));
     let extra = job.map_or(0, |job| job.extra_now());
     lines.field(
         "current_cow_peak",
@@ -189,7 +197,9 @@ fn saves(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("current_save_keys_processed", keys);
     lines.field("current_save_keys_total", total);
     lines.field("rdb_changes_since_last_save", source.ks.stats.dirty);
-    lines.field("rdb_bgsave_in_progress", u8::from(job.is_some()));
+    // Replicas that get the data are served by a save, as far as others can see.
+    let saving = job.is_some() || source.core.repl.job.is_some();
+    lines.field("rdb_bgsave_in_progress", u8::from(saving));
     lines.field("rdb_last_save_time", source.core.last_save_s);
     let status = if rdb.last_ok { "ok" } else { "err" };
     lines.field("rdb_last_bgsave_status", status);
@@ -235,15 +245,23 @@ pub fn replication(lines: &mut Lines<'_>, source: &Source<'_>) {
         lines.field("master_last_io_seconds_ago", if up { quiet_s } else { -1 });
         let syncing = following.state == LinkState::Sync;
         lines.field("master_sync_in_progress", u8::from(syncing));
-        let read = offset + following.stalled.len() as u64;
-        lines.field("slave_read_repl_offset", read);
+        lines.field("slave_read_repl_offset", offset + following.held_bytes());
         lines.field("slave_repl_offset", offset);
         if syncing && let Some(handle) = &following.handle {
             let read = handle.shared.progress.bytes.load(Ordering::Relaxed);
-            lines.field("master_sync_total_bytes", -1);
+            let total = handle.shared.progress.total.load(Ordering::Relaxed);
+            let done = read as f64 * 100.0 / total.max(1) as f64;
+            // Without a length before the data nobody knows what is left.
+            let left = if total == 0 {
+                -1
+            } else {
+                total.saturating_sub(read) as i64
+            };
+            lines.field("master_sync_total_bytes", total);
             lines.field("master_sync_read_bytes", read);
-            lines.field("master_sync_left_bytes", -1);
-            lines.field("master_sync_perc", "0.00");
+            lines.field("master_sync_left_bytes", left);
+            let done = if total == 0 { 0.0 } else { done };
+            lines.field("master_sync_perc", format_args!("{done:.2}"));
             lines.field("master_sync_last_io_seconds_ago", quiet_s);
         }
         if !up {
@@ -256,6 +274,7 @@ pub fn replication(lines: &mut Lines<'_>, source: &Source<'_>) {
         lines.field("replica_announced", u8::from(core.config.replica_announced));
     }
     lines.field("connected_slaves", repl.replicas.len());
+    lines.field("replicas_waiting_psync", 0);
     if core.config.min_replicas_to_write > 0 && core.config.min_replicas_max_lag > 0 {
         let good = repl.good_replicas(now_ms, core.config.min_replicas_max_lag);
         lines.field("min_slaves_good_slaves", good);
@@ -270,7 +289,10 @@ pub fn replication(lines: &mut Lines<'_>, source: &Source<'_>) {
             &format!("slave{number}"),
             format!(
                 "ip={ip},port={port},state={},offset={},lag={lag}",
-                replica.state.name(),
+                match (&replica.state, &repl.job) {
+                    (ReplicaState::Transfer, Some(job)) if job.is_sending() => "send_bulk",
+                    (state, _) => state.name(),
+                },
                 replica.ack
             ),
         );
