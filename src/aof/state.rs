@@ -315,6 +315,7 @@ pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
         rewrite::give_up(core);
     }
     core.aof.scheduled = false;
+    core.repl.divergence.runs.forget();
     if ks.log.has_pending() {
         let taken = ks.log.take();
         take_turn(core, taken);
@@ -555,8 +556,10 @@ fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
         dir.drop_history(std::time::Duration::from_secs(retention))?;
     }
     let size = dir.size();
+    let runs = dir.place.runs();
     let dir = Arc::new(Mutex::new(dir));
     let core = &mut server.core;
+    core.repl.divergence.runs.go_on(&runs, resume.chain.seq);
     server.ks.log.attach(Consumer::File);
     let policy = core.config.appendfsync;
     let sink = Sink::new(

@@ -80,6 +80,7 @@ impl Server {
             self.runner().end_slice();
         }
         self.runner().failover_step();
+        self.note_history();
         self.core.evict_clients(0);
     }
 

@@ -172,6 +172,7 @@ impl Runner<'_> {
 
     /// From now on the log is the master's, and so is the word on what has expired.
     fn become_replica(&mut self) {
+        self.leave_mastership();
         self.keep_backlog();
         self.ks.log.mute = true;
         self.ks.active_expire = false;
@@ -231,6 +232,12 @@ impl Runner<'_> {
                 let _ = answer.send(begin);
             }
             Report::Connected => following.state = LinkState::Connecting,
+            Report::Full(facts, answer) => {
+                let plan = self.plan_divergence(&facts);
+                // As above.
+                let _ = answer.send(plan);
+            }
+            Report::Saved(key, outcome) => self.core.repl.divergence.note(key, outcome),
             Report::Receiving => {
                 following.state = LinkState::Sync;
                 tracing::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master");
@@ -358,7 +365,11 @@ impl Runner<'_> {
         // Replicas of ours that come from there are to know their own history again.
         repl.history
             .remember(facts.id2.clone(), facts.second_offset);
-        repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
+        repl.history.earlier = facts.earlier.clone();
+        let mut backlog = Backlog::new(offset, self.core.config.repl_backlog_size);
+        backlog.mark(db);
+        repl.backlog = Some(backlog);
+        repl.divergence.replaced();
         self.link_up(offset);
         tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: 0.");
         tracing::info!("MASTER <-> REPLICA sync: Finished with success");
@@ -399,7 +410,9 @@ impl Runner<'_> {
         self.ks.log.attach(Consumer::Replicas);
         let now_ms = self.core.now_ms();
         let repl = &mut self.core.repl;
-        repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
+        let mut backlog = Backlog::new(offset, self.core.config.repl_backlog_size);
+        backlog.mark(db);
+        repl.backlog = Some(backlog);
         repl.history = History::of(id);
         if let Some(following) = &mut repl.following {
             following.db = db;

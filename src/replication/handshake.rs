@@ -62,6 +62,8 @@ pub struct MasterFacts {
     pub id2: Option<String>,
     pub second_offset: Option<i64>,
     pub offset: Option<u64>,
+    /// Histories before those, each with the offset at which it ended.
+    pub earlier: Vec<(String, u64)>,
 }
 
 impl MasterFacts {
@@ -160,6 +162,7 @@ impl Handshake {
             id2: id("master_replid2"),
             second_offset: field("second_repl_offset").and_then(|n| n.parse().ok()),
             offset: field("master_repl_offset").and_then(|n| n.parse().ok()),
+            earlier: field("master_replid_earlier").map_or(Vec::new(), History::parse_earlier),
         };
         self.go(State::Psync)
     }

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Pipe, channel, sync_
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::divergence::{Outcome, Plan};
 use super::handshake::{Handshake, Identity, MasterFacts, Step, request};
 use super::stream::Splitter;
 use crate::base::mailbox::Sender;
@@ -102,6 +103,10 @@ pub enum Report {
     Begin(Pipe<(Identity, LoadOptions)>),
     /// The connection stands; the handshake goes on.
     Connected,
+    /// A whole data set is about to come. The answer is what to save of ours before that.
+    Full(MasterFacts, Pipe<Option<Plan>>),
+    /// That is done.
+    Saved((String, Option<u64>, u64), Outcome),
     /// A whole data set begins to come.
     Receiving,
     /// It is there. False: it was refused.
@@ -254,6 +259,7 @@ impl Link {
         let (step, facts) = shake_hands(identity, &mut reader, &writer)?;
         match step {
             Step::Full { id, offset } => {
+                self.save_divergence(&facts, &writer)?;
                 let loaded = self.receive(&mut reader, &options, &writer)?;
                 let loaded = Box::new(loaded);
                 let taken = self.ask(|answer| Report::Loaded(loaded, id, offset, facts, answer))?;
@@ -271,6 +277,19 @@ impl Link {
         }
         self.shared.in_flight.store(0, Ordering::Release);
         self.follow(reader, writer)
+    }
+
+    /// Saves what this server has and the master has not.
+    fn save_divergence(&self, facts: &MasterFacts, writer: &TcpStream) -> Result<(), End> {
+        let plan = self.ask(|answer| Report::Full(facts.clone(), answer))?;
+        if let Some(plan) = plan {
+            let alive = KeepAlive::start(writer)?;
+            let key = plan.key.clone();
+            let outcome = plan.save();
+            drop(alive);
+            self.report(Report::Saved(key, outcome));
+        }
+        Ok(())
     }
 
     /// Receives a whole data set and loads it beside the present one.

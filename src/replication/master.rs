@@ -161,6 +161,11 @@ impl Runner<'_> {
             .filter(|r| matches!(r.state, ReplicaState::Transfer | ReplicaState::WaitAck));
         let needed = behind.map(|r| r.start).min().unwrap_or(u64::MAX);
         backlog.append(&taken.bytes, needed);
+        if taken.offset == self.ks.log.offset()
+            && let Some(db) = self.ks.log.selected()
+        {
+            backlog.mark(db);
+        }
         if repl.replicas.values().filter(online).count() == 0 {
             return;
         }
