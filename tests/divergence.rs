@@ -330,7 +330,8 @@ fn a_server_that_slept_through_two_switches_finds_its_place() {
 /// A disk that is full does not keep the server from following; it is told.
 #[test]
 fn a_file_that_cannot_be_written_is_told() {
-    let (old, new) = (machine(&[]), machine(&[]));
+    let old = machine(&["--enable-protected-configs", "yes"]);
+    let new = machine(&[]);
     part(&old, &new);
     let place = old.path("nowhere");
     std::fs::create_dir(&place).expect("a directory");

@@ -573,6 +573,7 @@ fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
     core.aof.sized(size);
     core.held.promise = promise_of(policy);
     core.held.safe = server.ks.log.offset();
+    server.note_history();
     Ok(())
 }
 

@@ -40,7 +40,8 @@ impl Backlog {
             first: offset,
             end: offset,
             size,
-            marks: VecDeque::new(),
+            // Whoever makes it knows better, or the stream selects a database before all else.
+            marks: VecDeque::from([(offset, 0)]),
         }
     }
 
@@ -107,9 +108,10 @@ impl Backlog {
 
     /// The end lies between two units, and `db` is selected there.
     pub fn mark(&mut self, db: usize) {
-        let last = self.marks.back().map(|(at, _)| *at);
-        if last.is_none_or(|at| self.end - at >= MARK) {
-            self.marks.push_back((self.end, db));
+        match self.marks.back_mut() {
+            Some(last) if last.0 == self.end => last.1 = db,
+            Some(last) if self.end - last.0 < MARK => {}
+            _ => self.marks.push_back((self.end, db)),
         }
     }
 
@@ -203,8 +205,9 @@ mod tests {
     #[test]
     fn marks_say_where_it_can_be_read_from() {
         let mut backlog = Backlog::new(0, 200_000);
-        assert_eq!((backlog.mark_before(9), backlog.first_mark()), (None, None));
-        backlog.mark(0);
+        backlog.mark(7);
+        assert_eq!(backlog.mark_before(9), Some((0, 7)));
+        assert_eq!(backlog.first_mark(), Some((0, 7)));
         for db in 1..100 {
             backlog.append(&[b'x'; 6000], u64::MAX);
             backlog.mark(db);

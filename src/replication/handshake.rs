@@ -69,10 +69,10 @@ pub struct MasterFacts {
 impl MasterFacts {
     /// Whether the master's data comes from the same history as ours.
     pub fn is_related(&self, ours: &History) -> bool {
-        [&self.id, &self.id2]
-            .into_iter()
-            .flatten()
-            .any(|id| ours.knows(id))
+        let theirs = [&self.id, &self.id2].into_iter().flatten();
+        let mut theirs = theirs.chain(self.earlier.iter().map(|(id, _)| id));
+        let earlier = |id| ours.earlier.iter().any(|(other, _)| other == id);
+        theirs.any(|id| ours.knows(id) || earlier(id))
     }
 }
 
