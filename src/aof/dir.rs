@@ -46,6 +46,11 @@ impl Place {
         self.dir.join(format!("{}.manifest.mark", self.stem))
     }
 
+    /// Which units are of which replication history.
+    pub fn runs(&self) -> PathBuf {
+        self.dir.join(format!("{}.manifest.runs", self.stem))
+    }
+
     pub fn part(&self, part: &Part) -> PathBuf {
         self.dir.join(&part.name)
     }

@@ -406,6 +406,7 @@ pub fn switch_on(core: &mut Core) -> Result<(), String> {
 pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
     rewrite::give_up(core);
     core.aof.scheduled = false;
+    core.repl.divergence.runs.forget();
     pass_on(ks, core);
     if let Some(writer) = core.aof.writer.take() {
         if core.aof.waits_for_base {
@@ -648,8 +649,10 @@ fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
         dir.drop_history(Duration::from_secs(retention))?;
     }
     let size = dir.size();
+    let runs = dir.place.runs();
     let dir = Arc::new(Mutex::new(dir));
     let core = &mut server.core;
+    core.repl.divergence.runs.go_on(&runs, resume.chain.seq);
     server.ks.log.attach(Consumer::File);
     let policy = core.config.appendfsync;
     let sink = Sink::new(
@@ -663,6 +666,7 @@ fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
     core.aof.sized(size);
     core.held.promise = promise_of(policy);
     core.held.safe = server.ks.log.offset();
+    server.note_history();
     Ok(())
 }
 

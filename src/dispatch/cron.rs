@@ -85,6 +85,7 @@ impl Server {
         }
         self.runner().failover_step();
         shutdown::step(&mut self.ks, &mut self.core);
+        self.note_history();
         self.core.evict_clients(0);
     }
 

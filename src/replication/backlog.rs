@@ -12,6 +12,8 @@ use crate::resp::reply::Chunk;
 
 /// Bytes of a block.
 const BLOCK: usize = 64 * 1024;
+/// Bytes between two marks.
+const MARK: u64 = 16 * 1024;
 
 /// The tail of the stream.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub struct Backlog {
     end: u64,
     /// Bytes to keep.
     size: u64,
+    /// Offsets between two units, with the database that is selected there; about one in [`MARK`] bytes.
+    marks: VecDeque<(u64, usize)>,
 }
 
 impl Backlog {
@@ -36,6 +40,8 @@ impl Backlog {
             first: offset,
             end: offset,
             size,
+            // Whoever makes it knows better, or the stream selects a database before all else.
+            marks: VecDeque::from([(offset, 0)]),
         }
     }
 
@@ -97,6 +103,29 @@ impl Backlog {
         self.first = self
             .first
             .max(self.end.saturating_sub(self.size).min(needed));
+        while self.marks.front().is_some_and(|(at, _)| *at < self.first) {
+            self.marks.pop_front();
+        }
+    }
+
+    /// The end lies between two units, and `db` is selected there.
+    pub fn mark(&mut self, db: usize) {
+        match self.marks.back_mut() {
+            Some(last) if last.0 == self.end => last.1 = db,
+            Some(last) if self.end - last.0 < MARK => {}
+            _ => self.marks.push_back((self.end, db)),
+        }
+    }
+
+    /// The last place at or before `offset` from which the stream can be read.
+    pub fn mark_before(&self, offset: u64) -> Option<(u64, usize)> {
+        let behind = self.marks.partition_point(|(at, _)| *at <= offset);
+        self.marks.get(behind.checked_sub(1)?).copied()
+    }
+
+    /// The first place from which the stream can be read.
+    pub fn first_mark(&self) -> Option<(u64, usize)> {
+        self.marks.front().copied()
     }
 
     /// Offset at which the first block begins; it may lie before `first`.
@@ -173,5 +202,26 @@ mod tests {
             assert!(!backlog.contains(backlog.first().wrapping_sub(1)));
         }
         assert!(backlog.first() > 1000, "old bytes went");
+    }
+
+    #[test]
+    fn marks_say_where_it_can_be_read_from() {
+        let mut backlog = Backlog::new(0, 200_000);
+        backlog.mark(7);
+        assert_eq!(backlog.mark_before(9), Some((0, 7)));
+        assert_eq!(backlog.first_mark(), Some((0, 7)));
+        for db in 1..100 {
+            backlog.append(&[b'x'; 6000], u64::MAX);
+            backlog.mark(db);
+        }
+        assert!(backlog.marks.len() < 20, "not each end is kept");
+        assert_eq!(backlog.mark_before(backlog.first() - 1), None);
+        let (first, _) = backlog.first_mark().expect("there are some");
+        assert!(first >= backlog.first());
+        for offset in [first, first + 5, backlog.end()] {
+            let (at, db) = backlog.mark_before(offset).expect("one before");
+            assert!(at <= offset && offset - at < MARK + 6000);
+            assert_eq!(at, db as u64 * 6000);
+        }
     }
 }

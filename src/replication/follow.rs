@@ -229,6 +229,7 @@ impl Runner<'_> {
 
     /// From now on the log is the master's, and so is the word on what has expired.
     fn become_replica(&mut self) {
+        self.leave_mastership();
         self.keep_backlog();
         self.ks.log.mute = true;
         self.ks.active_expire = false;
@@ -293,6 +294,12 @@ impl Runner<'_> {
                 following.state = LinkState::Handshake;
                 following.ends = (peer, local);
             }
+            Report::Full(facts, answer) => {
+                let plan = self.plan_divergence(&facts);
+                // As above.
+                let _ = answer.send(plan);
+            }
+            Report::Saved(key, outcome) => self.core.repl.divergence.note(key, outcome),
             Report::Receiving => following.state = LinkState::Sync,
             Report::Loading(id) => {
                 tracing::info!("MASTER <-> REPLICA sync: receiving streamed RDB from master");
@@ -496,7 +503,17 @@ impl Runner<'_> {
         self.ks.log.attach(Consumer::Replicas);
         let repl = &mut self.core.repl;
         repl.history = History::of(id);
-        repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
+        // Nobody goes on from the master's earlier histories here, but they tell who has parted from it where.
+        let former = facts
+            .second_offset
+            .and_then(|at| u64::try_from(at - 1).ok());
+        let former = facts.id2.clone().zip(former);
+        let earlier = former.into_iter().chain(facts.earlier.iter().cloned());
+        repl.history.earlier = earlier.collect();
+        let mut backlog = Backlog::new(offset, self.core.config.repl_backlog_size);
+        backlog.mark(db);
+        repl.backlog = Some(backlog);
+        repl.divergence.replaced();
         self.link_up(offset);
         tracing::info!("Done loading RDB, keys loaded: {keys}, keys expired: 0.");
         tracing::info!("MASTER <-> REPLICA sync: Finished with success");
@@ -536,7 +553,9 @@ impl Runner<'_> {
         self.ks.log.close_gap();
         self.ks.log.attach(Consumer::Replicas);
         let repl = &mut self.core.repl;
-        repl.backlog = Some(Backlog::new(offset, self.core.config.repl_backlog_size));
+        let mut backlog = Backlog::new(offset, self.core.config.repl_backlog_size);
+        backlog.mark(db);
+        repl.backlog = Some(backlog);
         repl.history = History::of(id);
         if let Some(following) = &mut repl.following {
             following.db = db;

@@ -62,15 +62,17 @@ pub struct MasterFacts {
     pub id2: Option<String>,
     pub second_offset: Option<i64>,
     pub offset: Option<u64>,
+    /// Histories before those, each with the offset at which it ended.
+    pub earlier: Vec<(String, u64)>,
 }
 
 impl MasterFacts {
     /// Whether the master's data comes from the same history as ours.
     pub fn is_related(&self, ours: &History) -> bool {
-        [&self.id, &self.id2]
-            .into_iter()
-            .flatten()
-            .any(|id| ours.knows(id))
+        let theirs = [&self.id, &self.id2].into_iter().flatten();
+        let mut theirs = theirs.chain(self.earlier.iter().map(|(id, _)| id));
+        let earlier = |id| ours.earlier.iter().any(|(other, _)| other == id);
+        theirs.any(|id| ours.knows(id) || earlier(id))
     }
 }
 
@@ -165,6 +167,7 @@ impl Handshake {
             id2: id("master_replid2"),
             second_offset: field("second_repl_offset").and_then(|n| n.parse().ok()),
             offset: field("master_repl_offset").and_then(|n| n.parse().ok()),
+            earlier: field("master_replid_earlier").map_or(Vec::new(), History::parse_earlier),
         };
         self.go(State::Psync)
     }

@@ -18,7 +18,13 @@ pub struct History {
     pub id2: String,
     /// The former history holds for requests up to this one (offset + 1); -1: none.
     pub second_offset: i64,
+    /// Histories before that with the offsets at which they ended, the latest first. They only tell
+    /// where a server that was away for long parted from this one.
+    pub earlier: Vec<(String, u64)>,
 }
+
+/// Earlier histories that are remembered.
+const EARLIER_MAX: usize = 16;
 
 impl Default for History {
     fn default() -> Self {
@@ -38,13 +44,42 @@ impl History {
             id,
             id2: NO_ID.into(),
             second_offset: -1,
+            earlier: Vec::new(),
         }
     }
 
     /// Begins a new history at `offset`, remembering this one.
     pub fn branch(&mut self, offset: u64, id: String) {
+        if let Ok(end) = u64::try_from(self.second_offset - 1) {
+            self.earlier.insert(0, (self.id2.clone(), end));
+            self.earlier.truncate(EARLIER_MAX);
+        }
         self.id2 = std::mem::replace(&mut self.id, id);
         self.second_offset = offset as i64 + 1;
+    }
+
+    /// All ids of this history, each with the offset up to which it holds; `offset` is the present one.
+    pub fn line(&self, offset: u64) -> Vec<(String, u64)> {
+        let second = u64::try_from(self.second_offset - 1).ok();
+        let second = second.map(|end| (self.id2.clone(), end));
+        let first = std::iter::once((self.id.clone(), offset));
+        first.chain(second).chain(self.earlier.clone()).collect()
+    }
+
+    /// Earlier histories as INFO tells them.
+    pub fn earlier_text(&self) -> String {
+        let one = |(id, end): &(String, u64)| format!("{id}:{end}");
+        self.earlier.iter().map(one).collect::<Vec<_>>().join(",")
+    }
+
+    /// Reads what [`History::earlier_text`] wrote; what makes no sense is left out.
+    pub fn parse_earlier(text: &str) -> Vec<(String, u64)> {
+        let one = |part: &str| {
+            let (id, end) = part.split_once(':')?;
+            let plain = id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
+            Some((id.to_string(), end.parse().ok()?)).filter(|_| plain)
+        };
+        text.split(',').filter_map(one).take(EARLIER_MAX).collect()
     }
 
     /// Whether a replica that has `offset` bytes of history `id` has nothing that this one has not.
@@ -75,5 +110,37 @@ mod tests {
         assert!(!history.continues(&"a".repeat(40), 501));
         assert!(history.continues(&"b".repeat(40), 501));
         assert!(history.knows(&"a".repeat(40)) && !history.knows(NO_ID));
+    }
+
+    #[test]
+    fn earlier_branches_are_remembered() {
+        let id = |c: &str| c.repeat(40);
+        let mut history = History::of(id("a"));
+        assert_eq!(history.line(9), [(id("a"), 9)]);
+        history.branch(500, id("b"));
+        history.branch(700, id("c"));
+        let line = [(id("c"), 900), (id("b"), 700), (id("a"), 500)];
+        assert_eq!(history.line(900), line);
+        assert_eq!(
+            History::parse_earlier(&history.earlier_text()),
+            history.earlier
+        );
+        for bad in [
+            "",
+            ",",
+            "a:5",
+            &format!("{}:x", id("a")),
+            &format!("{}:-1", id("a")),
+        ] {
+            assert!(History::parse_earlier(bad).is_empty(), "{bad}");
+        }
+        for n in 0..40 {
+            history.branch(1000 + n, id("d"));
+        }
+        assert_eq!(history.earlier.len(), EARLIER_MAX);
+        assert!(
+            !history.continues(&id("a"), 500),
+            "they are not to go on from"
+        );
     }
 }

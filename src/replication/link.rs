@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Pipe, channel, sync_
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::divergence::{Outcome, Plan};
 use super::handshake::{Handshake, Identity, MasterFacts, Step, request};
 use super::stream::Splitter;
 use crate::base::mailbox::Sender;
@@ -112,6 +113,10 @@ pub enum Report {
     Begin(Pipe<(Identity, LoadOptions)>),
     /// The connection stands, with the addresses of both ends; the handshake goes on.
     Connected(String, String),
+    /// A whole data set is about to come. The answer is what to save of ours before that.
+    Full(MasterFacts, Pipe<Option<Plan>>),
+    /// That is done.
+    Saved((String, Option<u64>, u64), Outcome),
     /// A whole data set is to come.
     Receiving,
     /// It comes, from this history, and is loaded as it comes.
@@ -341,6 +346,7 @@ impl Link {
         let (step, facts) = shake_hands(identity, &mut reader, &writer)?;
         match step {
             Step::Full { id, offset } => {
+                self.save_divergence(&facts, &writer)?;
                 reader.get_mut().bulk = true;
                 self.report(Report::Receiving);
                 let loaded = self.receive(&mut reader, &options, &writer, &id)?;
@@ -364,6 +370,19 @@ impl Link {
         self.shared.in_flight.store(0, Ordering::Release);
         reader.get_mut().stream = true;
         self.follow(reader, writer)
+    }
+
+    /// Saves what this server has and the master has not.
+    fn save_divergence(&self, facts: &MasterFacts, writer: &TcpStream) -> Result<(), End> {
+        let plan = self.ask(|answer| Report::Full(facts.clone(), answer))?;
+        if let Some(plan) = plan {
+            let alive = KeepAlive::start(writer)?;
+            let key = plan.key.clone();
+            let outcome = plan.save();
+            drop(alive);
+            self.report(Report::Saved(key, outcome));
+        }
+        Ok(())
     }
 
     /// Receives a whole data set and loads it beside the present one.

@@ -165,6 +165,11 @@ impl Runner<'_> {
         let behind = repl.replicas.values().filter(|r| r.is_behind());
         let needed = behind.map(|r| r.start).min().unwrap_or(u64::MAX);
         backlog.append(&taken.bytes, needed);
+        if taken.offset == self.ks.log.offset()
+            && let Some(db) = self.ks.log.selected()
+        {
+            backlog.mark(db);
+        }
         if repl.replicas.is_empty() {
             return;
         }

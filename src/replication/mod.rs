@@ -3,9 +3,11 @@
 //! [`history`], [`handshake`], [`stream`] and [`backlog`] decide and know no sockets; a simulator
 //! drives them in tests. [`master`] attaches replicas to the server and feeds them, [`sync`]
 //! sends whole data sets, [`link`] is the replica's connection on threads of its own, [`follow`]
-//! does what comes over it on the actor's thread.
+//! does what comes over it on the actor's thread. [`divergence`] saves what a returning master has
+//! and the new one has not.
 
 pub mod backlog;
+pub mod divergence;
 pub mod follow;
 pub mod handshake;
 pub mod history;
@@ -49,6 +51,8 @@ pub struct Replication {
     /// Clients in WAIT.
     pub waiting: Vec<master::Waiter>,
     pub stats: SyncStats,
+    /// What was saved of data that a master did not have.
+    pub divergence: divergence::Divergence,
     /// The FAILOVER that is under way.
     pub failover: Option<follow::Failover>,
 }

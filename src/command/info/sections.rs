@@ -315,6 +315,14 @@ pub fn replication(lines: &mut Lines<'_>, source: &Source<'_>) {
         backlog.map_or(0, |b| b.first() + 1),
     );
     lines.field("repl_backlog_histlen", backlog.map_or(0, |b| b.len()));
+    lines.field("master_replid_earlier", repl.history.earlier_text());
+    let divergence = &repl.divergence;
+    lines.field("divergence_saved_files", divergence.files);
+    lines.field("divergence_saved_commands", divergence.commands);
+    lines.field("divergence_saved_bytes", divergence.bytes);
+    lines.field("divergence_not_saved", divergence.not_saved);
+    lines.field("divergence_last_file", &divergence.last_file);
+    lines.field("divergence_last_status", divergence.last.name());
 }
 
 pub fn cpu(lines: &mut Lines<'_>, _: &Source<'_>) {
