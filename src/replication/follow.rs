@@ -126,7 +126,8 @@ impl Following {
         self.held_bytes
     }
 
-    fn new_client(&mut self, now_ms: i64) {
+    /// Whoever runs what the master sends.
+    pub(crate) fn new_client(&mut self, now_ms: i64) {
         let (peer, local) = &self.ends;
         let peer = if peer.is_empty() {
             format!("{}:{}", self.host, self.port)

@@ -235,7 +235,10 @@ fn replica(case: &Case, ahead_ms: i64) -> Result<Data, String> {
     runner.ks.log.attach(Consumer::Replicas);
     let following = runner.core.repl.following.as_mut();
     let mut client = following
-        .and_then(|following| following.client.take())
+        .and_then(|following| {
+            following.new_client(0);
+            following.client.take()
+        })
         .expect("somebody runs what comes");
     let mut splitter = Splitter::default();
     for piece in case.log.bytes.chunks(13) {
