@@ -182,6 +182,7 @@ impl<'a> Loader<'a> {
             *settings = (*request.settings).clone();
             // What is flushed here was over long ago.
             settings.undo_window = 0;
+            settings.track_prefix.0.clear();
         });
         config.renamed_commands = request.renamed.clone();
         let mut server = Server::new(config);

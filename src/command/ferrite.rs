@@ -29,6 +29,16 @@ pub static TABLE: &[Spec] = &[Spec {
             ..ROW
         },
         Spec {
+            name: "prefixes",
+            arity: 2,
+            flags: flags!(ADMIN | LOADING | STALE),
+            tips: &["nondeterministic_output"],
+            summary: "Counts keys, their bytes and operations on them by the prefixes that track-prefix names.",
+            complexity: "O(N), where N is the number of prefixes.",
+            run: prefixes,
+            ..ROW
+        },
+        Spec {
             name: "undo",
             arity: -2,
             flags: flags!(WRITE | ADMIN | NOSCRIPT | NO_MULTI | NO_ASYNC_LOADING),
@@ -55,6 +65,8 @@ pub static TABLE: &[Spec] = &[Spec {
 }];
 
 const HELP: &[&str] = &[
+    "PREFIXES",
+    "    Count keys, their bytes and operations on them by prefix (see track-prefix).",
     "UNDO [KEEP|REPLACE]",
     "    Take back the last FLUSHALL, FLUSHDB or SWAPDB (see undo-window). If keys were written since to",
     "    a database that comes back: KEEP them beside and in the place of the old ones, or REPLACE them by",
@@ -65,6 +77,26 @@ const HELP: &[&str] = &[
 
 fn help(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.out.help("ferrite", HELP);
+    Ok(())
+}
+
+fn prefixes(ctx: &mut Ctx<'_>) -> Outcome {
+    let (rows, complete) = ctx.db.ks.prefix_rows();
+    ctx.out.array(rows.len());
+    for row in rows {
+        ctx.out.map(5);
+        ctx.out.bulk(b"prefix");
+        ctx.out.bulk(&row.pattern);
+        for (name, value) in [
+            ("keys", row.keys),
+            ("bytes", row.bytes),
+            ("operations", row.operations),
+            ("complete", u64::from(complete)),
+        ] {
+            ctx.out.bulk(name.as_bytes());
+            ctx.out.int(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+    }
     Ok(())
 }
 
@@ -141,8 +173,11 @@ fn undolist(ctx: &mut Ctx<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::rng::Rng;
+    use crate::command::examples::{CALLS, PASS_MS, SETUP};
     use crate::command::testing::Bench;
     use crate::log::Consumer;
+    use crate::value::usage;
 
     fn filled() -> Bench {
         let mut bench = Bench::new();
@@ -155,6 +190,114 @@ mod tests {
         bench.say("SET there 1");
         bench.say("SELECT 0");
         bench
+    }
+
+    /// Counts by prefix as they are kept, and as they are.
+    fn counts(bench: &Bench, patterns: &[&str]) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+        let (rows, complete) = bench.server.ks.prefix_rows();
+        assert!(complete);
+        let kept = rows.iter().map(|row| (row.keys, row.bytes)).collect();
+        let count = |pattern: &&str| {
+            let prefix = pattern.trim_end_matches('*').as_bytes();
+            let dbs = bench.server.ks.dbs.iter();
+            let entries = dbs.flat_map(|db| db.table.iter());
+            entries
+                .filter(|entry| entry.key().starts_with(prefix))
+                .fold((0, 0), |(keys, bytes), entry| {
+                    (keys + 1, bytes + usage::of_entry(entry, 5) as u64 + 8)
+                })
+        };
+        (kept, patterns.iter().map(count).collect())
+    }
+
+    #[test]
+    fn counts_by_prefix_follow_every_command() {
+        let patterns = ["*", "s*", "set", "nothing*"];
+        for call in CALLS {
+            let mut bench = Bench::new();
+            bench.say(&format!("CONFIG SET track-prefix '{}'", patterns.join(" ")));
+            bench.server.ks.count_prefixes(&mut || false);
+            SETUP.iter().for_each(|line| drop(bench.say(line)));
+            bench.pass_ms(PASS_MS);
+            bench.say(call);
+            bench.server.ks.count_prefixes(&mut || false);
+            let (kept, there) = counts(&bench, &patterns);
+            assert_eq!(kept, there, "{call}");
+        }
+        let mut bench = Bench::new();
+        bench.say("CONFIG SET track-prefix '*'");
+        bench.server.cron();
+        for seed in 0..10 {
+            let mut rng = Rng::new(seed);
+            SETUP.iter().for_each(|line| drop(bench.say(line)));
+            for _ in 0..300 {
+                bench.say(CALLS[rng.below(CALLS.len() as u64) as usize]);
+                bench.pass_ms(rng.below(1000) as i64);
+                bench.server.ks.expire_slice(&mut || false);
+            }
+            bench.server.ks.count_prefixes(&mut || false);
+            let (kept, there) = counts(&bench, &["*"]);
+            assert_eq!(kept, there, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn counting_begins_while_keys_come_and_go() {
+        let mut bench = Bench::new();
+        for n in 0..5000 {
+            bench.say(&format!("SET user:{n} {n}"));
+        }
+        bench.say("CONFIG SET track-prefix 'user:* item:*'");
+        let mut rng = Rng::new(1);
+        let mut slices = 0;
+        loop {
+            let mut left = 7;
+            let done = bench.server.ks.count_prefixes(&mut || {
+                left -= 1;
+                left == 0
+            });
+            if done {
+                break;
+            }
+            slices += 1;
+            for _ in 0..200 {
+                let n = rng.below(8000);
+                match rng.below(3) {
+                    0 => bench.say(&format!("DEL user:{n}")),
+                    1 => bench.say(&format!("APPEND user:{n} {}", "x".repeat(30))),
+                    _ => bench.say(&format!("RPUSH item:{n} a b c")),
+                };
+            }
+        }
+        assert!(slices > 5, "{slices}");
+        let (kept, there) = counts(&bench, &["user:*", "item:*"]);
+        assert_eq!(kept, there);
+        bench.say("SWAPDB 0 3");
+        bench.say("MGET user:1 item:2 other");
+        bench.say("EVAL \"return redis.call('get', KEYS[1])\" 1 user:3");
+        let before = bench.server.ks.prefix_rows().0[0].operations;
+        bench.say("GET user:1");
+        let reply = bench.say("FERRITE PREFIXES");
+        let (rows, _) = bench.server.ks.prefix_rows();
+        assert_eq!(rows[0].operations, before + 1);
+        let first = format!(
+            "*2 *10 $6 prefix $6 user:* $4 keys :{} $5 bytes :{} $10 operations :{} $8 complete :1 *10",
+            rows[0].keys, rows[0].bytes, rows[0].operations
+        );
+        assert!(reply.starts_with(&first), "{reply}");
+        assert!(reply.contains(&format!(
+            "keys :{} $5 bytes :{}",
+            rows[1].keys, rows[1].bytes
+        )));
+        bench.say("FLUSHALL");
+        bench.server.cron();
+        assert!(
+            bench
+                .say("FERRITE PREFIXES")
+                .contains("$4 keys :0 $5 bytes :0")
+        );
+        bench.say("CONFIG SET track-prefix ''");
+        assert_eq!(bench.say("FERRITE PREFIXES"), "*0");
     }
 
     #[test]

@@ -161,6 +161,20 @@ impl Spec {
         })
     }
 
+    /// The place of the key, if there is always one and at this place.
+    pub fn only_key(&self) -> Option<usize> {
+        match self.keys {
+            [
+                KeySpec {
+                    begin: Begin::Index(at),
+                    find: Find::Range { last: 0, .. },
+                    ..
+                },
+            ] if self.special_keys.is_none() => Some(usize::from(*at)),
+            _ => None,
+        }
+    }
+
     /// First key, last key and step, as COMMAND prints them and old clients use them: the first key spec with a fixed
     /// index and a range, joined with those that continue it without a gap.
     pub fn key_triple(&self) -> (i64, i64, i64) {

@@ -283,7 +283,7 @@ directives! {
     tls_session_cache_size: u32 = "20480", Int(0, I32), MUTABLE.inert(TLS);
     tls_session_cache_timeout: u32 = "300", Int(0, I32), MUTABLE.inert(TLS);
     tls_session_caching: bool = "yes", Bool, MUTABLE.inert(TLS);
-    track_prefix: Prefixes = "", Kind::Prefixes, MUTABLE.inert(NOT_YET);
+    track_prefix: Prefixes = "", Kind::Prefixes, MUTABLE;
     tracking_table_max_keys: usize = "1000000", Int(0, I64), MUTABLE;
     undo_window: u32 = "0", Int(0, I32), MUTABLE;
     unixsocket: String = "", Text(check::any), IMMUTABLE;

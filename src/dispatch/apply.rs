@@ -52,6 +52,7 @@ pub fn apply(config: &crate::config::Settings, ks: &mut crate::keyspace::Keyspac
         hll_sparse_max_bytes: config.hll_sparse_max_bytes,
         string_bytes: config.proto_max_bulk_len,
     };
+    ks.prefixes.set(&config.track_prefix.0);
     ks.access.policy = config.maxmemory_policy;
     ks.access.samples = config.maxmemory_samples;
     ks.access.lfu_log_factor = config.lfu_log_factor;

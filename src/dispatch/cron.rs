@@ -15,6 +15,8 @@ use std::sync::atomic::Ordering;
 
 /// Runs of the cron between two notes of INFO for a crash report.
 const CRASH_INFO_TICKS: u64 = 50;
+/// Counting keys by prefix gives way after this long, in µs.
+const PREFIX_SLICE_US: i64 = 2_000;
 /// An expiry slice ends after this long, in µs.
 const EXPIRE_SLICE_US: i64 = 1_000;
 
@@ -66,6 +68,9 @@ impl Server {
         let window_ms = i64::from(self.core.config.undo_window) * 1000;
         let until_ms = self.core.now_ms() - window_ms;
         self.ks.undo.end_until(until_ms, &self.ks.reaper);
+        let (clock, begin) = (&self.core.clock, self.core.clock.mono_us());
+        self.ks
+            .count_prefixes(&mut || clock.mono_us() - begin > PREFIX_SLICE_US);
         save::cron(&mut self.ks, &mut self.core);
         if let Some(loading) = &mut self.core.rdb.loading {
             loading.tell();

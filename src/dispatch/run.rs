@@ -15,8 +15,9 @@ use crate::base::alloc;
 use crate::command::args::Args;
 use crate::command::ctx::Ctx;
 use crate::command::error::Error;
+use crate::command::keys::{self, KeyList};
 use crate::command::registry::{Command, Unknown};
-use crate::command::spec::Flags;
+use crate::command::spec::{Flags, Group};
 use crate::keyspace::effect::{Changes, Form};
 use crate::keyspace::{Judge, Keyspace};
 use crate::resp::reply::Reply;
@@ -227,6 +228,9 @@ impl Runner<'_> {
             self.core.redacted.clear();
             return Called::Blocked;
         }
+        if !self.ks.prefixes.is_empty() {
+            self.count_operation(command, &args);
+        }
         duration_us += std::mem::take(&mut client.spent_us);
         client.total_commands += 1;
         self.record(client, command, &args, duration_us, failed);
@@ -249,6 +253,22 @@ impl Runner<'_> {
         self.core.depth -= 1;
         self.core.redacted = redacted;
         self.ks.effects.present = outer;
+    }
+
+    /// Counts the command by the prefixes of its keys. What a script runs counts by itself.
+    fn count_operation(&mut self, command: &Command, args: &Args<'_>) {
+        if let Some(at) = command.spec.only_key().filter(|at| *at < args.len()) {
+            return self.ks.prefixes.operation(&args[at]);
+        }
+        let mut keys = KeyList::new();
+        if command.spec.group == Group::Scripting
+            || keys::keys_of(command.spec, args, &mut keys).is_err()
+        {
+            return;
+        }
+        for key in keys {
+            self.ks.prefixes.operation(&args[key.at]);
+        }
     }
 
     /// Sends the effects of a command to the log, and tells those who listen.

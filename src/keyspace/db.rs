@@ -1,6 +1,7 @@
 //! One database: its keys and the index of their deadlines.
 
 use super::expiry::ExpiryIndex;
+use super::prefix::Tally;
 use super::table::Table;
 use crate::value::entry::Entry;
 
@@ -13,6 +14,8 @@ pub struct Db {
     pub volatile: usize,
     /// Sum of the deadlines of volatile keys in ms, for `avg_ttl`.
     pub deadline_sum: i128,
+    /// Counts by prefix of key.
+    pub tally: Tally,
 }
 
 impl Db {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::db::Db;
 use super::effect::{Class, Form};
 use super::fields;
+use super::prefix;
 use super::text::Text;
 use super::{Judge, Keyspace};
 use crate::base::num;
@@ -242,7 +243,13 @@ impl<'a> Keys<'a> {
         let ks = &mut *self.ks;
         let db = &mut ks.dbs[self.index];
         if let Some(entry) = db.table.get_mut(hash, key, &ks.seed) {
+            let weight = ks.prefixes.weigh(entry);
             let (result, empty) = change(entry, &mut ks.scratch, f)?;
+            if weight.is_some() {
+                let after = prefix::weight_of(entry);
+                db.tally
+                    .change(&ks.prefixes, hash, key, weight, Some(after));
+            }
             if !self.no_touch {
                 entry.set_clock(
                     ks.access
@@ -337,6 +344,11 @@ impl<'a> Keys<'a> {
                 ks.own_deadlines.insert((at, index, entry.key().to_vec()));
             }
         }
+        let weight = ks.prefixes.weigh(&entry);
+        if weight.is_some() {
+            db.tally
+                .change(&ks.prefixes, hash, entry.key(), None, weight);
+        }
         db.table.insert_new(hash, entry, &ks.seed);
         if expire.is_some() {
             ks.pay_sweep(index);
@@ -383,10 +395,16 @@ impl<'a> Keys<'a> {
             Expire::Never => None,
             Expire::At(at) => Some(at),
         };
+        let weight = ks.prefixes.weigh(entry);
         if matches!(entry.payload(), Payload::Obj(_) | Payload::Big(_)) {
             ks.reaper.free(entry.clone());
         }
         entry.set_payload(value);
+        if weight.is_some() {
+            let after = prefix::weight_of(entry);
+            db.tally
+                .change(&ks.prefixes, hash, key, weight, Some(after));
+        }
         entry.set_clock(
             ks.access
                 .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
@@ -409,7 +427,8 @@ impl<'a> Keys<'a> {
     ) -> Result<i64, Error> {
         let hash = self.hash(key);
         let ks = &mut *self.ks;
-        let Some(entry) = ks.dbs[self.index].table.get_mut(hash, key, &ks.seed) else {
+        let db = &mut ks.dbs[self.index];
+        let Some(entry) = db.table.get_mut(hash, key, &ks.seed) else {
             let n = f(0)?;
             let entry = Entry::new(key, self.fresh_head(None), New::Int(n));
             self.insert_entry(hash, entry);
@@ -427,7 +446,13 @@ impl<'a> Keys<'a> {
             }
         };
         let n = f(old)?;
+        let weight = ks.prefixes.weigh(entry);
         entry.set_payload(New::Int(n));
+        if weight.is_some() {
+            let after = prefix::weight_of(entry);
+            db.tally
+                .change(&ks.prefixes, hash, key, weight, Some(after));
+        }
         if !self.no_touch {
             entry.set_clock(
                 ks.access
@@ -443,7 +468,13 @@ impl<'a> Keys<'a> {
         let Some(entry) = db.table.get_mut(hash, key, &ks.seed) else {
             return;
         };
+        let weight = ks.prefixes.weigh(entry);
         entry.set_expire(after);
+        if weight.is_some() {
+            let after = prefix::weight_of(entry);
+            db.tally
+                .change(&ks.prefixes, hash, key, weight, Some(after));
+        }
         match after {
             Some(at) => {
                 if ks.log.mute && ks.judge == Judge::Own {
@@ -499,7 +530,8 @@ impl<'a> Keys<'a> {
         let ks = &mut *self.ks;
         let mut bytes = std::mem::take(&mut ks.scratch);
         bytes.clear();
-        let Some(entry) = ks.dbs[self.index].table.get_mut(hash, key, &ks.seed) else {
+        let db = &mut ks.dbs[self.index];
+        let Some(entry) = db.table.get_mut(hash, key, &ks.seed) else {
             let result = f(&mut bytes);
             if result.is_ok() {
                 // A string that has just been made may well stay as it is: no room to grow.
@@ -510,10 +542,16 @@ impl<'a> Keys<'a> {
             }
             return result;
         };
+        let weight = ks.prefixes.weigh(entry);
         if let Some(mut big) = entry.take_big() {
             ks.scratch = bytes;
             let result = f(Arc::make_mut(&mut big));
             entry.set_payload(New::Big(big));
+            if weight.is_some() {
+                let after = prefix::weight_of(entry);
+                db.tally
+                    .change(&ks.prefixes, hash, key, weight, Some(after));
+            }
             if !self.no_touch {
                 entry.set_clock(
                     ks.access
@@ -555,6 +593,10 @@ impl<'a> Keys<'a> {
         let db = &mut ks.dbs[self.index];
         let entry = db.table.remove(hash, key, &ks.seed)?;
         db.count_expire(entry.expire(), None);
+        let weight = ks.prefixes.weigh(&entry);
+        if weight.is_some() {
+            db.tally.change(&ks.prefixes, hash, key, weight, None);
+        }
         Some(entry)
     }
 

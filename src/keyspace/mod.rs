@@ -11,6 +11,7 @@ pub mod evict;
 pub mod expiry;
 pub mod fields;
 pub mod keys;
+pub mod prefix;
 pub mod reaper;
 pub mod snapshot;
 pub mod table;
@@ -92,6 +93,8 @@ pub struct Keyspace {
     pub effects: Effects,
     pub log: CommandLog,
     pub reaper: Reaper,
+    /// Prefixes of keys whose use is counted.
+    pub prefixes: prefix::Prefixes,
     /// What was flushed and swapped and can be taken back.
     pub undo: undo::Undo,
     pub rng: Rng,
@@ -123,6 +126,7 @@ impl Keyspace {
             effects: Effects::default(),
             log: CommandLog::default(),
             reaper: Reaper::start(),
+            prefixes: prefix::Prefixes::default(),
             undo: undo::Undo::default(),
             rng,
             active_expire: true,

@@ -61,6 +61,9 @@ pub trait Item: Clone {
     fn prefetch(&self) {}
 }
 
+/// Bits of a cursor of [`Table::scan`]: the upper ones of the hash.
+pub const SCAN_BITS: u32 = node::MAX_DEPTH;
+
 /// A table of items. See the module.
 pub struct Table<T: Item> {
     root: Option<Node<T>>,
