@@ -17,7 +17,7 @@ use crate::base::process::check_system;
 use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
 use crate::rdb::check::tool;
-use crate::sentinel::shell::State;
+use crate::sentinel::shell::{self, State};
 
 /// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
 pub const REDIS_VERSION: &str = "7.4.2";
@@ -426,18 +426,41 @@ fn run_check_system() -> u8 {
     code
 }
 
-/// The first `user` line that cannot be understood, or what is wrong with the ACL file.
-fn bad_users(config: &Config) -> Option<LoadError> {
-    match acl::file::from_config(config) {
+/// The first `user` line that cannot be understood, or what is wrong with the ACL file; all wrong lines of a Sentinel.
+fn judge(config: &Config) -> Vec<LoadError> {
+    let users = match acl::file::from_config(config) {
         Err(error @ LoadError::Line { .. }) => Some(error),
         _ => acl::file::faults(config).map(|reason| LoadError::Whole { reason }),
-    }
+    };
+    users
+        .into_iter()
+        .chain(shell::wrong_lines(config))
+        .collect()
+}
+
+/// A file with `sentinel` lines is a Sentinel's.
+fn is_sentinels(file: &Path) -> bool {
+    let text = std::fs::read(file).unwrap_or_default();
+    let first = |line: &[u8]| {
+        let line = line.trim_ascii();
+        let end = line.iter().position(u8::is_ascii_whitespace);
+        line[..end.unwrap_or(line.len())].eq_ignore_ascii_case(b"sentinel")
+    };
+    text.split(|b| *b == b'\n').any(first)
 }
 
 fn run_check_config(files: &[PathBuf], strict: bool) -> u8 {
     let mut code = 0;
     for file in files {
-        let findings = lint::check_file(file, bad_users);
+        let mut sources = Sources {
+            file: Some(file.clone()),
+            ..Sources::default()
+        };
+        if is_sentinels(file) {
+            sources.sentinel_mode = true;
+            sources.defaults = SENTINEL_DEFAULTS.iter().map(|w| w.to_vec()).collect();
+        }
+        let findings = lint::check_file(file, &sources, judge);
         for finding in &findings {
             say(&format!("{}: {finding}", file.display()));
         }
@@ -448,8 +471,13 @@ fn run_check_config(files: &[PathBuf], strict: bool) -> u8 {
         let warnings = findings.len() - errors;
         let usable = errors == 0 && (warnings == 0 || !strict);
         let verdict = if usable { "ok" } else { "not usable" };
+        let whose = if sources.sentinel_mode {
+            " for a Sentinel"
+        } else {
+            ""
+        };
         say(&format!(
-            "{}: {verdict} (errors: {errors}, warnings: {warnings})",
+            "{}: {verdict}{whose} (errors: {errors}, warnings: {warnings})",
             file.display()
         ));
         if !usable {

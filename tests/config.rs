@@ -169,6 +169,77 @@ fn check_config_tells_scripts_by_its_code() {
 }
 
 #[test]
+fn check_config_understands_a_sentinels_file() {
+    let scratch = Scratch::new("sentinel");
+    let dir = scratch.0.display();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let head =
+        format!("port {port}\nbind 127.0.0.1\ndir {dir}\nsentinel monitor m 127.0.0.1 6379 2\n");
+    let good = scratch.file(
+        "good.conf",
+        &format!("{head}sentinel down-after-milliseconds m 1000\n"),
+    );
+    let output = ferrite(&["check-config", "--strict", &good]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("ok for a Sentinel (errors: 0, warnings: 0)"),
+        "{text}"
+    );
+    assert!(
+        !std::fs::read_to_string(&good).unwrap().contains("myid"),
+        "nothing is written"
+    );
+
+    let bad = scratch.file(
+        "bad.conf",
+        &format!(
+            "{head}sentinel down-after-milliseconds other 5\nsentinel quorum m 5\nport x\nsentinel parallel-syncs m 0\nsentinel auth-pass m secret\n"
+        ),
+    );
+    let output = ferrite(&["check-config", &bad]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1));
+    for wanted in [
+        "line 5: error: 'sentinel down-after-milliseconds other 5': No such master with specified name.",
+        "line 6: error: 'sentinel quorum m 5': Unrecognized sentinel configuration statement.",
+        "line 7: error: 'port x': argument couldn't be parsed into an integer",
+        "line 8: error: 'sentinel parallel-syncs m 0': Invalid number of parallel syncs.",
+        "not usable for a Sentinel (errors: 4,",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+
+    let id = |c: &str| c.repeat(40);
+    let odd = scratch.file(
+        "odd.conf",
+        &format!(
+            "{head}sentinel monitor n 127.0.0.1 6380 5\nsentinel known-sentinel n 127.0.0.1 5 {}\nsentinel monitor o 127.0.0.1 6381 1\nsentinel auth-pass o secret\n",
+            id("a")
+        ),
+    );
+    let text = stdout(&ferrite(&["check-config", &odd]));
+    for wanted in [
+        "n: a quorum of 5 cannot be reached by the 2 Sentinels that this file knows",
+        "o: with a quorum of 1",
+        "holds a password",
+    ] {
+        assert!(text.contains(wanted), "{wanted} in {text}");
+    }
+    let none = scratch.file(
+        "none.conf",
+        &format!(
+            "port {port}\nbind 127.0.0.1\ndir {dir}\nsentinel myid {}\n",
+            id("b")
+        ),
+    );
+    let text = stdout(&ferrite(&["check-config", &none]));
+    assert!(text.contains("monitors nothing"), "{text}");
+}
+
+#[test]
 fn file_tools_say_which_file_is_missing() {
     for words in [
         &["check-aof", "no-such-file"],

@@ -101,6 +101,18 @@ fn info_has_sentinels_sections() {
     assert!(own.contains(&line), "{own}");
 }
 
+/// Clients ask with HELLO what they talk to; Redis' Sentinel names no role, and INFO is plain text to it in both protocols.
+#[test]
+fn hello_says_that_it_is_a_sentinel() {
+    let alone = alone("");
+    let mut client = alone.process.connect();
+    let hello = client.call(&["HELLO", "3"]);
+    assert_eq!(hello.field("mode").expect("a mode").text(), "sentinel");
+    assert!(hello.field("role").is_none());
+    let raw = bytes_of(&mut client, "INFO sentinel");
+    assert!(raw.starts_with('$'), "{raw}");
+}
+
 #[test]
 fn values_cannot_become_lines_of_the_file() {
     let alone = alone("");

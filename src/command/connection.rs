@@ -271,7 +271,8 @@ fn hello(ctx: &mut Ctx<'_>) -> Outcome {
         ctx.out.set_resp3(version == 3);
     }
     let out = &mut *ctx.out;
-    out.map(7);
+    let sentinel = ctx.core.sentinel.is_some();
+    out.map(if sentinel { 6 } else { 7 });
     out.bulk(b"server");
     out.bulk(b"redis");
     out.bulk(b"version");
@@ -281,9 +282,17 @@ fn hello(ctx: &mut Ctx<'_>) -> Outcome {
     out.bulk(b"id");
     out.int(ctx.client.id as i64);
     out.bulk(b"mode");
-    out.bulk(b"standalone");
-    out.bulk(b"role");
-    out.bulk(b"master");
+    if sentinel {
+        out.bulk(b"sentinel");
+    } else {
+        out.bulk(b"standalone");
+        out.bulk(b"role");
+        out.bulk(if ctx.core.repl.is_replica() {
+            b"replica"
+        } else {
+            b"master"
+        });
+    }
     out.bulk(b"modules");
     out.array(0);
     Ok(())

@@ -202,7 +202,12 @@ fn info(ctx: &mut Ctx<'_>) -> Outcome {
     let args = ctx.args.from(1);
     let source = Source::new(ctx.core, ctx.db.ks, Some(ctx.client));
     let text = text(&source, |section| is_wanted(section, &args));
-    ctx.out.verbatim("txt", text.as_bytes());
+    if ctx.core.sentinel.is_some() {
+        // Redis' Sentinel does not say that it is text.
+        ctx.out.bulk(text.as_bytes());
+    } else {
+        ctx.out.verbatim("txt", text.as_bytes());
+    }
     Ok(())
 }
 

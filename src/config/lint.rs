@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::enums::{AllowFrom, AppendFsync, MaxMemoryPolicy, OomScoreAdj};
-use super::load::LoadError;
+use super::load::{FileLine, LoadError, Sources};
 use super::setting::os_reason;
 use super::store::Config;
 use crate::base::sys;
@@ -47,28 +47,36 @@ impl fmt::Display for Finding {
 
 /// All findings about one file and what it includes.
 ///
-/// `bad_users` judges the `user` lines, whose rules are no business of the configuration.
-pub fn check_file(path: &Path, bad_users: fn(&Config) -> Option<LoadError>) -> Vec<Finding> {
-    let (config, errors) = Config::check_file(path);
+/// `judge` finds what is wrong with lines whose rules are no business of the configuration: users, Sentinel.
+pub fn check_file(
+    path: &Path,
+    sources: &Sources,
+    judge: fn(&Config) -> Vec<LoadError>,
+) -> Vec<Finding> {
+    let (config, errors) = Config::check(sources);
     let mut report = Report::default();
-    for error in errors {
-        report.findings.push(finding_of(error, path));
-    }
-    if let Some(error) = bad_users(&config) {
+    for error in errors.into_iter().chain(judge(&config)) {
         report.findings.push(finding_of(error, path));
     }
     for notice in &config.notices {
         report.warn(notice.clone());
     }
-    if path.exists() && !writable(path) {
+    if sources.sentinel_mode {
+        check_sentinel(path, &config, &mut report);
+    } else if path.exists() && !writable(path) {
         report.warn("the file is read-only for this user: CONFIG REWRITE will fail".into());
     }
-    let secret =
-        !config.requirepass.is_empty() || !config.masterauth.is_empty() || !config.users.is_empty();
+    let secret = !config.requirepass.is_empty()
+        || !config.masterauth.is_empty()
+        || !config.users.is_empty()
+        || config.sentinel.iter().any(holds_secret);
     if secret && std::fs::metadata(path).is_ok_and(|file| file.mode() & 0o004 != 0) {
         report.warn("the file holds a password and every user of this machine may read it".into());
     }
-    check_combinations(&config, &mut report);
+    if !sources.sentinel_mode {
+        check_combinations(&config, &mut report);
+    }
+    check_listening(&config, &mut report);
     check_rights(&config, &mut report);
     check_ports(&config, &mut report);
     report.findings
@@ -156,15 +164,6 @@ fn check_combinations(config: &Config, report: &mut Report) {
     if config.cluster_enabled && config.replicaof.0.is_some() {
         report.error("replicaof directive not allowed in cluster mode".into());
     }
-    if config.port == 0 && config.tls_port == 0 && config.unixsocket.is_empty() {
-        report
-            .error("the server would listen nowhere: port is 0 and there is no unixsocket".into());
-    }
-    if config.bind.0.is_empty() && config.unixsocket.is_empty() {
-        report.error(
-            "the server would listen nowhere: bind is empty and there is no unixsocket".into(),
-        );
-    }
     if !config.aclfile.is_empty() && !config.users.is_empty() {
         report.error("users may stand in the configuration or in aclfile, not in both".into());
     }
@@ -193,6 +192,70 @@ fn check_combinations(config: &Config, report: &mut Report) {
         report.warn(
             "this replica has a password but no masterauth: can it log in to its master?".into(),
         );
+    }
+}
+
+fn check_listening(config: &Config, report: &mut Report) {
+    if config.port == 0 && config.tls_port == 0 && config.unixsocket.is_empty() {
+        report
+            .error("the server would listen nowhere: port is 0 and there is no unixsocket".into());
+    }
+    if config.bind.0.is_empty() && config.unixsocket.is_empty() {
+        report.error(
+            "the server would listen nowhere: bind is empty and there is no unixsocket".into(),
+        );
+    }
+}
+
+fn word(line: &FileLine, at: usize) -> &[u8] {
+    line.words.get(at).map_or(&[], Vec::as_slice)
+}
+
+fn holds_secret(line: &FileLine) -> bool {
+    let name = word(line, 0);
+    name.eq_ignore_ascii_case(b"auth-pass") || name.eq_ignore_ascii_case(b"sentinel-pass")
+}
+
+/// A Sentinel writes what it learns and promises into its file; what could keep it from electing anybody.
+fn check_sentinel(path: &Path, config: &Config, report: &mut Report) {
+    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    if path.exists() && !writable(path) {
+        report
+            .error("the file is read-only for this user: a Sentinel writes its state there".into());
+    } else if path.exists() && !writable(parent.unwrap_or(Path::new("."))) {
+        report.error(
+            "the file's directory is read-only for this user: a Sentinel replaces the file there"
+                .into(),
+        );
+    }
+    let of = |name: &'static str| {
+        let named = move |line: &&FileLine| word(line, 0).eq_ignore_ascii_case(name.as_bytes());
+        config.sentinel.iter().filter(named)
+    };
+    if of("monitor").next().is_none() {
+        report.warn("this Sentinel monitors nothing until SENTINEL MONITOR tells it to".into());
+    }
+    for line in of("monitor") {
+        let name = word(line, 1);
+        let quorum = std::str::from_utf8(word(line, 4))
+            .ok()
+            .and_then(|n| n.parse::<usize>().ok());
+        let known = of("known-sentinel")
+            .filter(|other| word(other, 1) == name)
+            .count()
+            + 1;
+        let Some(quorum) = quorum else { continue };
+        let name = String::from_utf8_lossy(name);
+        if known > 1 && quorum > known {
+            report.warn(format!(
+                "{name}: a quorum of {quorum} cannot be reached by the {known} Sentinels that this file knows"
+            ));
+        }
+        if quorum == 1 {
+            report.warn(format!(
+                "{name}: with a quorum of 1 a single Sentinel that sees nothing calls the master down"
+            ));
+        }
     }
 }
 
@@ -280,12 +343,17 @@ mod tests {
         let path =
             std::env::temp_dir().join(format!("ferrite-lint-{}-{name}.conf", std::process::id()));
         std::fs::write(&path, text).unwrap();
-        let found = check_file(&path, |_| None)
-            .iter()
-            .map(Finding::to_string)
-            .collect();
+        let found = check(&path).iter().map(Finding::to_string).collect();
         std::fs::remove_file(path).unwrap();
         found
+    }
+
+    fn check(path: &Path) -> Vec<Finding> {
+        let sources = Sources {
+            file: Some(path.to_path_buf()),
+            ..Sources::default()
+        };
+        check_file(path, &sources, |_| Vec::new())
     }
 
     const QUIET: &str = "port 0\nunixsocket /tmp/ferrite-lint.sock\ndir /tmp\n";
@@ -371,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_an_error() {
-        let found = check_file(Path::new("/nonexistent/x.conf"), |_| None);
+        let found = check(Path::new("/nonexistent/x.conf"));
         assert!(
             found
                 .iter()

@@ -167,8 +167,16 @@ impl Config {
 
     /// Reads a file to its end and returns all its errors beside what could be understood.
     pub fn check_file(path: &Path) -> (Config, Vec<LoadError>) {
-        let mut loader = Loader::new(false, true);
-        if let Err(error) = loader.read_file(path, 0) {
+        Config::check(&Sources {
+            file: Some(path.to_path_buf()),
+            ..Sources::default()
+        })
+    }
+
+    /// The same of all sources.
+    pub fn check(sources: &Sources) -> (Config, Vec<LoadError>) {
+        let mut loader = Loader::new(sources.sentinel_mode, true);
+        if let Err(error) = loader.read_sources(sources) {
             loader.errors.push(error);
         }
         let errors = std::mem::take(&mut loader.errors);

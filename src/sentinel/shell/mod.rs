@@ -55,6 +55,35 @@ struct Open {
     addr: Addr,
 }
 
+/// Takes the `sentinel` lines over that are right, and returns what is wrong with the others.
+fn apply_lines(core: &mut Sentinel, config: &Config) -> Vec<LoadError> {
+    let mut errors = Vec::new();
+    let mut lines: Vec<(Vec<String>, &_)> = Vec::new();
+    for line in &config.sentinel {
+        let words: Result<Vec<String>, _> =
+            line.words.iter().cloned().map(String::from_utf8).collect();
+        match words {
+            Ok(words) => lines.push((words, line)),
+            Err(_) => errors.push(line.error("Invalid UTF-8 in configuration.")),
+        }
+    }
+    lines.sort_by_key(|(words, _)| rank(words));
+    for (words, line) in &lines {
+        if let Err(reason) = core.apply(words) {
+            errors.push(line.error(reason));
+        }
+    }
+    errors
+}
+
+/// What is wrong with the `sentinel` lines of a configuration.
+pub fn wrong_lines(config: &Config) -> Vec<LoadError> {
+    if config.sentinel.is_empty() {
+        return Vec::new();
+    }
+    apply_lines(&mut Sentinel::new(0, resolve::resolver()), config)
+}
+
 impl State {
     /// Takes the `sentinel` lines of the configuration over.
     ///
@@ -75,16 +104,8 @@ impl State {
         let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
         let mut core = Sentinel::new(seed, resolve::resolver());
         core.sh.options.listen_port = config.port;
-        let mut lines: Vec<(Vec<String>, &_)> = Vec::new();
-        for line in &config.sentinel {
-            let words: Result<Vec<String>, _> =
-                line.words.iter().cloned().map(String::from_utf8).collect();
-            let words = words.map_err(|_| line.error("Invalid UTF-8 in configuration."))?;
-            lines.push((words, line));
-        }
-        lines.sort_by_key(|(words, _)| rank(words));
-        for (words, line) in &lines {
-            core.apply(words).map_err(|reason| line.error(reason))?;
+        if let Some(error) = apply_lines(&mut core, config).into_iter().next() {
+            return Err(error);
         }
         // What loading changed is news to nobody.
         core.sh.actions.clear();
