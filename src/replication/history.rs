@@ -26,6 +26,11 @@ pub struct History {
 /// Earlier histories that are remembered.
 const EARLIER_MAX: usize = 16;
 
+/// Where a former history ended, from the offset that INFO tells: one more, or -1. It may come from anywhere.
+pub fn end_of(second_offset: i64) -> Option<u64> {
+    u64::try_from(second_offset.checked_sub(1)?).ok()
+}
+
 impl Default for History {
     fn default() -> Self {
         History::new()
@@ -50,7 +55,7 @@ impl History {
 
     /// Begins a new history at `offset`, remembering this one.
     pub fn branch(&mut self, offset: u64, id: String) {
-        if let Ok(end) = u64::try_from(self.second_offset - 1) {
+        if let Some(end) = end_of(self.second_offset) {
             self.earlier.insert(0, (self.id2.clone(), end));
             self.earlier.truncate(EARLIER_MAX);
         }
@@ -60,7 +65,7 @@ impl History {
 
     /// All ids of this history, each with the offset up to which it holds; `offset` is the present one.
     pub fn line(&self, offset: u64) -> Vec<(String, u64)> {
-        let second = u64::try_from(self.second_offset - 1).ok();
+        let second = end_of(self.second_offset);
         let second = second.map(|end| (self.id2.clone(), end));
         let first = std::iter::once((self.id.clone(), offset));
         first.chain(second).chain(self.earlier.clone()).collect()
@@ -134,6 +139,9 @@ mod tests {
         ] {
             assert!(History::parse_earlier(bad).is_empty(), "{bad}");
         }
+        history.second_offset = i64::MIN;
+        assert_eq!(history.line(900).len(), 2, "no end at all");
+        history.second_offset = 701;
         for n in 0..40 {
             history.branch(1000 + n, id("d"));
         }

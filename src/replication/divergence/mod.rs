@@ -13,6 +13,7 @@ mod file;
 pub mod runs;
 
 use super::handshake::MasterFacts;
+use super::history::end_of;
 use crate::dispatch::run::Runner;
 use crate::dispatch::server::Server;
 use file::Source;
@@ -81,7 +82,7 @@ impl MasterFacts {
     /// The master's history.
     pub fn line(&self) -> Line {
         let first = self.id.clone().zip(self.offset);
-        let second = self.second_offset.and_then(|at| u64::try_from(at - 1).ok());
+        let second = self.second_offset.and_then(end_of);
         let second = self.id2.clone().zip(second);
         first
             .into_iter()
@@ -268,5 +269,18 @@ mod tests {
         );
         assert_eq!(fork(&ours, &line(&[("c", 990)])), None);
         assert_eq!(fork(&ours, &line(&[])), None);
+    }
+
+    /// What a master says of its history may be nonsense.
+    #[test]
+    fn facts_that_make_no_sense_are_no_history() {
+        for second_offset in [i64::MIN, -1, 0] {
+            let facts = MasterFacts {
+                id2: Some("a".repeat(40)),
+                second_offset: Some(second_offset),
+                ..MasterFacts::default()
+            };
+            assert_eq!(facts.line(), Line::new());
+        }
     }
 }
