@@ -317,6 +317,7 @@ fn give(
             let writer = State::start_writer(&server.core, sink, dir)?;
             server.core.aof.writer = Some(writer);
             server.core.aof.waits_for_base = true;
+            server.core.aof.base_offset = offset;
         }
         _ => {}
     }
@@ -345,6 +346,11 @@ fn finish(server: &mut Server, mode: Mode, dir: &Arc<Mutex<Dir>>, result: io::Re
                 core.aof.waits_for_base = false;
                 core.held.promise = super::state::promise_of(core.config.appendfsync);
                 core.held.safe = server.ks.log.offset();
+                if let Some(writer) = &core.aof.writer {
+                    // The base is on the disk.
+                    let synced = &writer.status().synced;
+                    synced.fetch_max(core.aof.base_offset, Ordering::AcqRel);
+                }
                 core.look_at_aof();
                 super::state::replaced_is_safe(core, Ok(()));
             }

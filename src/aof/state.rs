@@ -66,6 +66,8 @@ pub struct State {
     pub scheduled: bool,
     /// The file was switched on, and its first base is not there yet: nothing is promised.
     pub waits_for_base: bool,
+    /// Offset of the log that the base stands for.
+    pub base_offset: u64,
     /// Seconds of the last rewrite; -1: there was none.
     pub last_time_s: i64,
     pub last_ok: bool,
@@ -94,6 +96,7 @@ impl Default for State {
             job: None,
             scheduled: false,
             waits_for_base: false,
+            base_offset: 0,
             last_time_s: -1,
             last_ok: true,
             rewrites: 0,
