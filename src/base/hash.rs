@@ -63,6 +63,24 @@ impl Seed {
     }
 }
 
+impl Default for Seed {
+    fn default() -> Self {
+        Seed::process().clone()
+    }
+}
+
+impl BuildHasher for Seed {
+    type Hasher = ahash::AHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> ahash::AHasher {
+        self.0.build_hasher()
+    }
+}
+
+/// The map of the standard library with the process' seed, for what is looked up with every command.
+pub type SeededMap<K, V> = std::collections::HashMap<K, V, Seed>;
+
 /// Only for systems without any source of randomness: hard to guess, but no more than that.
 fn fallback() -> u64 {
     let stack = 0u8;

@@ -7,6 +7,7 @@ pub mod fault;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
+use std::sync::OnceLock;
 
 /// Local time, broken down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,16 +157,19 @@ pub fn system_names() -> (String, String, String) {
     )
 }
 
-/// Bytes of memory of this machine.
+/// Bytes of memory of this machine. The system is asked once: it takes longer than a script.
 pub fn total_memory() -> u64 {
-    // SAFETY: both take a number only.
-    let (pages, size) = unsafe {
-        (
-            libc::sysconf(libc::_SC_PHYS_PAGES),
-            libc::sysconf(libc::_SC_PAGESIZE),
-        )
-    };
-    u64::try_from(pages).unwrap_or(0) * u64::try_from(size).unwrap_or(0)
+    static TOTAL: OnceLock<u64> = OnceLock::new();
+    *TOTAL.get_or_init(|| {
+        // SAFETY: both take a number only.
+        let (pages, size) = unsafe {
+            (
+                libc::sysconf(libc::_SC_PHYS_PAGES),
+                libc::sysconf(libc::_SC_PAGESIZE),
+            )
+        };
+        u64::try_from(pages).unwrap_or(0) * u64::try_from(size).unwrap_or(0)
+    })
 }
 
 /// Bytes of a memory page.

@@ -355,9 +355,6 @@ fn run_text(ctx: &mut Ctx<'_>, read_only: bool) -> Outcome {
 fn run_digest(ctx: &mut Ctx<'_>, read_only: bool) -> Outcome {
     let key = Cache::key(&ctx.args[1]).ok_or(NOSCRIPT)?;
     let (keys, argv) = split(&ctx.args, Error::NOT_INTEGER)?;
-    if ctx.core.scripts.cache.get(&key).is_none() {
-        return Err(NOSCRIPT);
-    }
     run_cached(ctx, key, keys, argv, read_only)
 }
 

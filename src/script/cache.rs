@@ -3,10 +3,9 @@
 //! Those that came by EVAL alone are limited in number, and the one that was used longest ago goes
 //! first. Those that came by SCRIPT LOAD stay.
 
-use std::collections::HashMap;
-
 use super::engine::Handle;
 use super::flags::ScriptFlags;
+use crate::base::hash::SeededMap;
 
 /// Scripts that came by EVAL alone; Redis keeps as many.
 const MAX_EVAL: usize = 500;
@@ -28,7 +27,7 @@ pub struct Script {
 /// All scripts.
 #[derive(Debug, Default)]
 pub struct Cache {
-    scripts: HashMap<Digest, Script>,
+    scripts: SeededMap<Digest, Script>,
     /// Scripts that may have to go.
     passing: usize,
     clock: u64,

@@ -1,11 +1,10 @@
 //! Libraries of functions.
 
-use std::collections::HashMap;
-
 use super::engine::{Engine, Failure, Handle, Host};
 use super::exchange::Shared;
 use super::flags::{ScriptFlags, of_library};
 use super::{Named, folded};
+use crate::base::hash::SeededMap;
 use crate::command::error::Error;
 
 /// The code of a library may run for this long while it is loaded, in µs.
@@ -33,7 +32,7 @@ pub struct Library {
 pub struct Libraries {
     all: Named<Library>,
     /// Functions by their names in lower case.
-    index: HashMap<Vec<u8>, Function>,
+    index: SeededMap<Vec<u8>, Function>,
 }
 
 impl Libraries {

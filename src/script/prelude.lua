@@ -296,9 +296,17 @@ local function run_script(at, keys, argv)
   return conclude(xpcall(kept[at], handler))
 end
 
+-- What is to be called: xpcall takes no arguments, and a closure for each call would be garbage.
+local called, called_keys, called_argv
+local function call()
+  local f, keys, argv = called, called_keys, called_argv
+  called, called_keys, called_argv = nil, nil, nil
+  return f(keys, argv)
+end
+
 local function run_function(at, keys, argv)
-  local f = kept[at]
-  return conclude(xpcall(function() return f(keys, argv) end, handler))
+  called, called_keys, called_argv = kept[at], keys, argv
+  return conclude(xpcall(call, handler))
 end
 
 local function run_library(at)

@@ -20,15 +20,16 @@ pub fn fcall_ro(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn run(ctx: &mut Ctx<'_>, read_only: bool) -> Outcome {
     let found = ctx.core.scripts.libraries.find(&ctx.args[1]);
-    let function = found.ok_or(Error::new("ERR Function not found"))?.clone();
+    let function = found.ok_or(Error::new("ERR Function not found"))?;
+    let (name, handle, flags) = (function.name.clone(), function.handle, function.flags);
     let (keys, argv) = split(&ctx.args, Error::new("ERR Bad number of keys provided"))?;
     host::run(
         ctx,
         &Run {
             is_function: true,
-            handle: function.handle,
-            flags: function.flags,
-            name: &function.name,
+            handle,
+            flags,
+            name: &name,
             read_only,
             keys,
             argv,
