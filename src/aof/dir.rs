@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::manifest::{Kind, Manifest, Part};
-use super::seal::{Seal, Sum, Verdict};
+use super::seal::{Behind, Seal, Sum, Verdict};
 use crate::base::atomic_replace::{atomic_replace, rename_into_place};
 use crate::base::failpoint;
 use crate::config::Settings;
@@ -190,7 +190,12 @@ impl Dir {
 
     /// The first increment behind a base, if that is known.
     pub fn first_behind(&self, base: &str) -> Option<u64> {
-        self.seal.follows.get(base).copied()
+        self.seal.follows.get(base).map(|behind| behind.part)
+    }
+
+    /// The last unit that a base holds, if that is known.
+    pub fn last_unit_in(&self, base: &str) -> Option<u64> {
+        self.seal.follows.get(base)?.unit
     }
 
     /// Notes what a part held when it was completed; written with the next change of the manifest.
@@ -276,13 +281,13 @@ impl Dir {
         }))
     }
 
-    /// Makes the finished, synced file `temp` the base; increments before `first_kept` become history.
+    /// Makes the finished, synced file `temp` the base; increments before `behind` become history.
     pub fn rebase(
         &mut self,
         temp: &Path,
         rdb: bool,
         sum: Sum,
-        first_kept: u64,
+        behind: Behind,
         incr: Option<&Part>,
     ) -> io::Result<()> {
         let mut seq = self.manifest.next_base();
@@ -294,10 +299,10 @@ impl Dir {
         rename_into_place(temp, &self.place.part(&part))?;
         let old = self.manifest.clone();
         self.set_sum(&part.name, sum);
-        if first_kept != u64::MAX {
-            self.seal.follows.insert(part.name.clone(), first_kept);
+        if behind.part != u64::MAX {
+            self.seal.follows.insert(part.name.clone(), behind);
         }
-        self.manifest.rebase(part, first_kept);
+        self.manifest.rebase(part, behind.part);
         self.manifest.incrs.extend(incr.cloned());
         self.persist().inspect_err(|_| self.manifest = old)
     }
@@ -400,14 +405,17 @@ mod tests {
         let temp = place.home.join("temp");
         fs::write(&temp, "base one").unwrap();
         let incr = dir.create_incr().unwrap();
-        dir.rebase(&temp, true, Sum { len: 8, crc: 1 }, 1, Some(&incr.part))
+        let behind = |part, unit| Behind { part, unit };
+        let sum = Sum { len: 8, crc: 1 };
+        dir.rebase(&temp, true, sum, behind(1, Some(0)), Some(&incr.part))
             .unwrap();
+        assert_eq!(dir.last_unit_in("appendonly.aof.1.base.rdb"), Some(0));
         let text = "file appendonly.aof.1.base.rdb seq 1 type b\nfile appendonly.aof.1.incr.aof seq 1 type i\n";
         assert_eq!(fs::read_to_string(place.manifest()).unwrap(), text);
         let next = dir.create_incr().unwrap();
         dir.add_incr(&next.part).unwrap();
         fs::write(&temp, "base two").unwrap();
-        dir.rebase(&temp, false, Sum { len: 8, crc: 2 }, 2, None)
+        dir.rebase(&temp, false, Sum { len: 8, crc: 2 }, behind(2, None), None)
             .unwrap();
         assert_eq!(dir.manifest.history.len(), 2);
         dir.drop_history(Duration::from_secs(3600)).unwrap();

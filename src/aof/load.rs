@@ -168,6 +168,8 @@ struct Loader<'a> {
     /// Bytes of parts that are done.
     done: u64,
     pending: Option<Pending>,
+    /// The last unit that the base holds, until an increment has said more.
+    last_before: Option<u64>,
     /// The increment before the present part, and the parts behind it.
     before: Option<Part>,
     later: Vec<Part>,
@@ -205,6 +207,7 @@ impl<'a> Loader<'a> {
             base: None,
             done: 0,
             pending: None,
+            last_before: None,
             before: None,
             later: Vec::new(),
             left: false,
@@ -222,6 +225,9 @@ impl<'a> Loader<'a> {
             self.part(part)?;
             if self.left {
                 return Ok(());
+            }
+            if part.kind == Kind::Base {
+                self.last_before = self.dir.last_unit_in(&part.name);
             }
             self.before = (part.kind == Kind::Incr).then(|| part.clone());
         }
@@ -345,8 +351,9 @@ impl<'a> Loader<'a> {
         begin: u64,
         len: u64,
     ) -> Result<(), Refused> {
-        let mut reader =
-            Reader::new(BufReader::with_capacity(1 << 20, file), len, self.chain).begins_at(begin);
+        let mut reader = Reader::new(BufReader::with_capacity(1 << 20, file), len, self.chain)
+            .follows(self.last_before)
+            .begins_at(begin);
         loop {
             let item = match reader.next() {
                 Ok(item) => item,
@@ -382,12 +389,23 @@ impl<'a> Loader<'a> {
         } else {
             reader.carry()
         };
+        if part.kind == Kind::Incr && reader.good() > 0 {
+            self.last_before = None;
+        }
         self.note_resume(&reader, begin, len);
         Ok(())
     }
 
+    /// A chain of its own, behind what the base holds.
+    fn fresh_chain(&self) -> Chain {
+        Chain {
+            seq: self.last_before.unwrap_or(0),
+            ..Chain::new(0)
+        }
+    }
+
     fn note_resume<R: Read>(&mut self, reader: &Reader<R>, begin: u64, len: u64) {
-        let fresh = Chain::new(0);
+        let fresh = self.fresh_chain();
         let chain = reader.chain().unwrap_or(fresh);
         // Behind units of another server the chain begins anew.
         let value = if reader.carry().is_some() {

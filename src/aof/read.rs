@@ -58,6 +58,8 @@ pub struct Reader<R> {
     foreign: u64,
     /// Units of this sequence and below were read in a former part, which a failed sync made be written again.
     done_seq: u64,
+    /// The last unit before this file, where the chain does not say it.
+    last_before: Option<u64>,
     /// A mark stood before the frames, as it must in each file; or the lack of it was accepted.
     begun: bool,
     /// The last thing in the file is an end mark.
@@ -83,6 +85,7 @@ impl<R: Read> Reader<R> {
             unit: 0..0,
             at_end: false,
             done_seq: 0,
+            last_before: None,
             whole_chain: chain.is_some(),
             chain,
             framed: false,
@@ -93,6 +96,12 @@ impl<R: Read> Reader<R> {
             lines: 1,
             digest: Digest::new(),
         }
+    }
+
+    /// Nothing is known of the chain, but that unit `last` came before this file: a later beginning is a gap.
+    pub fn follows(mut self, last: Option<u64>) -> Reader<R> {
+        self.last_before = last.filter(|_| self.chain.is_none());
+        self
     }
 
     /// Passes over what another reader has read, such as a snapshot at the beginning of the file.
@@ -463,10 +472,12 @@ impl<R: Read> Reader<R> {
                 rewritten || begin.seq == last.seq && begin.value == last.value
             }
             Some(last) if self.foreign == 0 => begin.seq == last.seq,
+            None if self.foreign == 0 => self.last_before.is_none_or(|last| begin.seq <= last),
             _ => true,
         };
         if !fits {
-            let last = self.chain.map_or(0, |c| c.seq);
+            let before = self.last_before.unwrap_or(0);
+            let last = self.chain.map_or(before, |c| c.seq);
             let (kind, what) = if begin.seq > last {
                 let (from, to) = (last + 1, begin.seq);
                 (

@@ -24,7 +24,7 @@ use crc64fast::Digest;
 use super::commands;
 use super::dir::{Dir, OpenPart};
 use super::manifest::Part;
-use super::seal::Sum;
+use super::seal::{Behind, Sum};
 use super::sink::{Resume, Sink};
 use super::state::State;
 use super::writer::{Gate, Writer};
@@ -222,7 +222,12 @@ impl Order {
             return Err(io::Error::other("a sync failed meanwhile"));
         }
         let named = if self.mode == Mode::First { part } else { None };
-        dir.rebase(&self.temp, self.rdb, sum, first_kept, named)?;
+        let gate = given.gate.as_ref();
+        let behind = Behind {
+            part: first_kept,
+            unit: gate.and_then(|gate| gate.unit_before(first_kept)),
+        };
+        dir.rebase(&self.temp, self.rdb, sum, behind, named)?;
         if !self.keep_history
             && let Err(error) = dir.drop_history(self.retention)
         {

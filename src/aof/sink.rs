@@ -67,6 +67,8 @@ pub struct Sink {
     /// Bytes of whole units in the file.
     written: Point,
     safe: Point,
+    /// The part that writing went on in with the last switch, and the last unit before it.
+    switched: (u64, u64),
     begun: bool,
     last_time_s: i64,
     digest: Digest,
@@ -110,6 +112,7 @@ impl Sink {
             offset,
         };
         Sink {
+            switched: (open.part.seq, resume.chain.seq),
             part: open.part,
             file: Arc::new(open.file),
             written: point.clone(),
@@ -136,6 +139,11 @@ impl Sink {
 
     pub fn is_torn(&self) -> bool {
         self.torn
+    }
+
+    /// The last unit before part `seq`, if that is known.
+    pub fn unit_before(&self, seq: u64) -> Option<u64> {
+        (self.switched.0 == seq).then_some(self.switched.1)
     }
 
     /// Whether the parts before this one are safe, and it is `seq` or a later one.
@@ -217,6 +225,7 @@ impl Sink {
     /// The mark cannot be written; the current part stays.
     pub fn switch(&mut self, open: OpenPart) -> io::Result<()> {
         self.end()?;
+        self.switched = (open.part.seq, self.written.chain.seq);
         let old = Closed {
             part: std::mem::replace(&mut self.part, open.part),
             file: std::mem::replace(&mut self.file, Arc::new(open.file)),

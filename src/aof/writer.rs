@@ -99,6 +99,11 @@ impl Gate {
         lock(&self.0.sink).is_settled(seq)
     }
 
+    /// The last unit before part `seq`, if writing went on in it with the last switch.
+    pub fn unit_before(&self, seq: u64) -> Option<u64> {
+        lock(&self.0.sink).unit_before(seq)
+    }
+
     /// Everything written is safe now, and is kept from now on until it is.
     ///
     /// # Errors

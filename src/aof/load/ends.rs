@@ -66,7 +66,7 @@ impl Loader<'_> {
         if let Some(before) = self.before.clone().filter(|_| is_gap) {
             // The part before it ends between two units, and too early.
             let later = [part].into_iter().chain(&self.later).cloned().collect();
-            let chain = self.chain;
+            let chain = self.chain.or_else(|| Some(self.fresh_chain()));
             return self.leave(Pending {
                 part: before,
                 fault,
@@ -76,18 +76,25 @@ impl Loader<'_> {
             });
         }
         if !self.later.is_empty() {
-            self.chain = reader.carry();
-            if self.chain.is_some() && !matches!(fault.kind, FaultKind::Io(_)) {
-                self.pending = Some(Pending {
-                    part: part.clone(),
-                    fault,
-                    chain: self.chain,
-                    later: self.later.clone(),
-                    blames_next: false,
-                });
-                return Ok(());
+            if matches!(fault.kind, FaultKind::Io(_)) {
+                return Err(self.refuse(&part.name, &fault));
             }
-            return Err(self.refuse(&part.name, &fault));
+            self.chain = reader.carry();
+            let nothing_yet = fault.from == 0 && reader.chain().is_none();
+            let pending = Pending {
+                part: part.clone(),
+                fault,
+                chain: self
+                    .chain
+                    .or_else(|| nothing_yet.then(|| self.fresh_chain())),
+                later: self.later.clone(),
+                blames_next: false,
+            };
+            if self.chain.is_none() {
+                return self.leave(pending);
+            }
+            self.pending = Some(pending);
+            return Ok(());
         }
         if !fault.is_tail() || !self.request.may_cut {
             return Err(self.refuse(&part.name, &fault));
