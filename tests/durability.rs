@@ -13,10 +13,14 @@ mod damage;
 mod disk;
 #[path = "durability/files.rs"]
 mod files;
+#[path = "durability/flips.rs"]
+mod flips;
 #[path = "durability/ledger.rs"]
 mod ledger;
 #[path = "durability/machine.rs"]
 mod machine;
+#[path = "durability/planted.rs"]
+mod planted;
 #[path = "durability/power.rs"]
 mod power;
 #[path = "durability/trace.rs"]

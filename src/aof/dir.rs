@@ -11,6 +11,7 @@ use super::manifest::{Kind, Manifest, Part};
 use super::seal::{Behind, Seal, Sum, Verdict};
 use crate::base::atomic_replace::{atomic_replace, rename_into_place};
 use crate::base::failpoint;
+use crate::base::planted::{self, Bug};
 use crate::config::Settings;
 
 /// Names and places, from the configuration.
@@ -200,7 +201,9 @@ impl Dir {
 
     /// Notes what a part held when it was completed; written with the next change of the manifest.
     pub fn set_sum(&mut self, name: &str, sum: Sum) {
-        self.seal.sums.insert(name.to_owned(), sum);
+        if !planted::is(Bug::NoSums) {
+            self.seal.sums.insert(name.to_owned(), sum);
+        }
     }
 
     /// Forgets what is known of a part that is appended to again.
@@ -326,7 +329,10 @@ impl Dir {
         }
         failpoint::pass("aof.history")?;
         // Named no more before they go: a manifest never names what is missing.
-        self.persist()?;
+        let first = planted::is(Bug::UnlinkFirst);
+        if !first {
+            self.persist()?;
+        }
         for part in gone {
             failpoint::pass("aof.unlink")?;
             match fs::remove_file(self.place.part(&part)) {
@@ -337,7 +343,7 @@ impl Dir {
                 Err(e) => return Err(e),
             }
         }
-        Ok(())
+        if first { self.persist() } else { Ok(()) }
     }
 
     /// Takes the single file of an older Redis into the directory, as the base. Goes on where a crash interrupted that.

@@ -18,6 +18,8 @@
 
 use crc64fast::Digest;
 
+use crate::base::planted::{self, Bug};
+
 /// No line of ours is longer. Redis 7.0 reads lines into 128 bytes.
 pub const LINE_MAX: usize = 96;
 
@@ -136,7 +138,8 @@ impl Chain {
         digest.write(covered);
         digest.write(unit);
         let checksum = digest.sum64();
-        (checksum as u32 == head.own).then_some(checksum)
+        let right = checksum as u32 == head.own || planted::is(Bug::NoChecksum);
+        right.then_some(checksum)
     }
 
     /// Takes a unit into the chain. False: something is missing or does not belong here; the chain stays.
@@ -144,10 +147,12 @@ impl Chain {
         let mut next = *self;
         next.advance(checksum, head.offset);
         let right = head.seq == next.seq && (next.value >> 32) as u32 == head.chain;
-        if right {
-            *self = next;
+        if planted::is(Bug::NoChain) || right {
+            self.value = next.value;
+            self.jump(head);
+            return true;
         }
-        right
+        false
     }
 
     /// Goes on at a frame whose predecessors are lost: the lower half of the value is unknown, so the chain of the next

@@ -12,6 +12,7 @@ use super::frame::Chain;
 use super::manifest::Part;
 use super::seal::Sum;
 use crate::base::failpoint;
+use crate::base::planted::{self, Bug};
 
 /// Units of the log, as the actor hands them over after a turn.
 #[derive(Clone, Debug, Default)]
@@ -166,6 +167,11 @@ impl Sink {
     /// # Errors
     /// What the system says; the chunks come back.
     pub fn write(&mut self, chunks: Vec<Chunk>) -> Result<u64, (io::Error, Vec<Chunk>)> {
+        let chunks = if planted::is(Bug::DropLastBatch) {
+            self.planted_delay(chunks)
+        } else {
+            chunks
+        };
         if self.torn {
             return Err((
                 io::Error::other("the file cannot be cut to whole units"),
@@ -203,6 +209,16 @@ impl Sink {
         Ok(bytes)
     }
 
+    /// The mistake of keeping the last batch back until the next one comes.
+    fn planted_delay(&mut self, mut chunks: Vec<Chunk>) -> Vec<Chunk> {
+        static KEPT: std::sync::Mutex<Vec<Chunk>> = std::sync::Mutex::new(Vec::new());
+        let mut kept = KEPT.lock().unwrap_or_else(|e| e.into_inner());
+        let last = chunks.pop().into_iter().collect();
+        let mut out = std::mem::replace(&mut *kept, last);
+        out.append(&mut chunks);
+        out
+    }
+
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = (|| {
             if failpoint::pass_write("aof.write")? {
@@ -212,7 +228,7 @@ impl Sink {
             (&*self.file).write_all(bytes)?;
             failpoint::pass("aof.written")
         })();
-        if written.is_err() {
+        if written.is_err() && !planted::is(Bug::KeepTorn) {
             // Half a unit must not stay: what follows it could not be read.
             self.torn = self.file.set_len(self.written.len).is_err();
         }

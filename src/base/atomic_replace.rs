@@ -7,6 +7,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::failpoint;
+use super::planted::{self, Bug};
+
 /// Writes `content` to `path`: temporary file beside it, fsync, rename, fsync of the directory. An existing file keeps its
 /// mode; a new one gets `0644` less the umask. On failure the temporary file is removed and the old file is untouched.
 pub fn atomic_replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -21,8 +24,14 @@ pub fn atomic_replace(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// Makes a finished, fsynced file `temp` the new `path` and makes the change durable.
 pub fn rename_into_place(temp: &Path, path: &Path) -> io::Result<()> {
+    failpoint::pass("replace.rename")?;
     std::fs::rename(temp, path)?;
-    sync_directory_of(path)
+    failpoint::pass("replace.renamed")?;
+    if planted::is(Bug::NoDirectorySync) {
+        return Ok(());
+    }
+    sync_directory_of(path)?;
+    failpoint::pass("replace.done")
 }
 
 fn write_temp(path: &Path, temp: &Path, content: &[u8]) -> io::Result<()> {
@@ -36,7 +45,12 @@ fn write_temp(path: &Path, temp: &Path, content: &[u8]) -> io::Result<()> {
         // Only root may give a file away: losing the owner is better than failing the write.
         let _ = std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()));
     }
+    failpoint::pass("replace.write")?;
     file.write_all(content)?;
+    failpoint::pass("replace.sync")?;
+    if planted::is(Bug::NoReplaceSync) {
+        return Ok(());
+    }
     file.sync_all()
 }
 

@@ -12,6 +12,7 @@ pub mod lzf;
 pub mod mailbox;
 pub mod memsize;
 pub mod num;
+pub mod planted;
 pub mod process;
 pub mod rng;
 pub mod sys;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::load::{LoadError, LoadOptions, Loaded, Progress, load};
-use super::read::{Cause, Reader};
+use super::load::{LoadError, LoadOptions, Loaded, Progress, VERSION_CHECKSUM, load};
+use super::read::{Cause, Reader, Source};
 use crate::base::alloc;
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::Core;
@@ -122,6 +122,14 @@ pub fn load_file(
     progress.total.store(size, Ordering::Relaxed);
     let mut reader = Reader::new(file, Some(size));
     let loaded = load(&mut reader, options, progress)?;
+    // A flipped bit makes an old version of a new one, and old ones have no checksum.
+    if loaded.stats.version < VERSION_CHECKSUM && reader.offset() < size {
+        return Err(LoadError {
+            fault: reader.bad("there are bytes behind the end of the file"),
+            key: None,
+            db: 0,
+        });
+    }
     tell_aux(&loaded);
     Ok(loaded)
 }

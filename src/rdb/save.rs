@@ -20,7 +20,8 @@ use std::time::Instant;
 use super::boot::Loading;
 use super::snapshot::Snapshot;
 use super::write::{Progress, ReplicationState, SaveOptions, is_stopped, save_with_delay};
-use crate::base::{alloc, atomic_replace, sys};
+use crate::base::planted::{self, Bug};
+use crate::base::{alloc, atomic_replace, failpoint, sys};
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::Core;
 use crate::keyspace::Keyspace;
@@ -175,6 +176,7 @@ impl SyncedFile {
 
 impl Write for SyncedFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        failpoint::pass("rdb.write")?;
         let written = self.file.write(bytes)?;
         self.unsynced += written as u64;
         if self.unsynced >= self.step {
@@ -212,10 +214,16 @@ fn write_file(
     plan: &Plan,
     progress: &Progress,
 ) -> io::Result<()> {
+    failpoint::pass("rdb.create")?;
     let mut file = SyncedFile::create(temp, plan.incremental_fsync)
         .map_err(|error| in_words("Failed opening the temp RDB file", temp, &error))?;
     save_with_delay(snapshot, &mut file, &plan.options, progress, &plan.delay_us)?;
-    file.sync()
+    failpoint::pass("rdb.sync")?;
+    if planted::is(Bug::NoRdbSync) {
+        return Ok(());
+    }
+    file.sync()?;
+    failpoint::pass("rdb.synced")
 }
 
 fn in_words(what: &str, path: &Path, error: &io::Error) -> io::Error {

@@ -7,6 +7,46 @@ use crate::machine::{Machine, rounds};
 
 const POLICIES: [&str; 3] = ["always", "everysec", "no"];
 
+/// Steps of the append-only file.
+const STEPS: &[&str] = &[
+    "aof.write",
+    "aof.written",
+    "aof.fsync",
+    "aof.fsynced",
+    "aof.create-incr",
+    "aof.seal",
+    "aof.manifest",
+    "aof.manifest-done",
+    "aof.switch",
+    "aof.rewrite-begin",
+    "aof.rewrite-snapshot",
+    "aof.rewrite-write",
+    "aof.rewrite-fsync",
+    "aof.rewrite-base",
+    "aof.base-rename",
+    "aof.history",
+    "aof.unlink",
+    "replace.write",
+    "replace.sync",
+    "replace.rename",
+    "replace.renamed",
+    "replace.done",
+];
+
+/// Steps of a snapshot.
+const SAVE_STEPS: &[&str] = &[
+    "rdb.create",
+    "rdb.write",
+    "rdb.sync",
+    "rdb.synced",
+    "replace.rename",
+    "replace.renamed",
+    "replace.done",
+];
+
+/// Steps that other tests come to: errors of the disk, and the file of an older Redis.
+const ELSEWHERE: &[&str] = &["aof.recover-write", "aof.recover-fsync", "aof.upgrade"];
+
 /// A generator for moments; the seed is in the failure's output.
 fn next(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
@@ -55,25 +95,6 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
 /// Every step of writing, switching, rewriting: the process ends right there.
 #[test]
 fn nothing_is_lost_when_the_process_ends_at_any_step() {
-    const STEPS: &[&str] = &[
-        "aof.write",
-        "aof.written",
-        "aof.fsync",
-        "aof.fsynced",
-        "aof.create-incr",
-        "aof.seal",
-        "aof.manifest",
-        "aof.manifest-done",
-        "aof.switch",
-        "aof.rewrite-begin",
-        "aof.rewrite-snapshot",
-        "aof.rewrite-write",
-        "aof.rewrite-fsync",
-        "aof.rewrite-base",
-        "aof.base-rename",
-        "aof.history",
-        "aof.unlink",
-    ];
     for policy in ["always", "everysec"] {
         for step in STEPS {
             // The first passages belong to the start.
@@ -113,6 +134,82 @@ fn nothing_is_lost_when_the_process_ends_at_any_step() {
             );
         }
     }
+}
+
+/// Every step of a save: what was saved before is there, or what is being saved.
+#[test]
+fn a_snapshot_is_whole_when_the_process_ends_at_any_step() {
+    for step in SAVE_STEPS {
+        for save in ["SAVE", "BGSAVE"] {
+            let mut machine = Machine::new(&["--appendonly", "no"]);
+            machine.failpoints = format!("{step}=abort@2");
+            machine.start();
+            let mut client = machine.connect();
+            let push = |client: &mut crate::support::Client, from: u64| {
+                for n in from..from + 10 {
+                    client.line(&format!("RPUSH list {n}"));
+                }
+            };
+            push(&mut client, 1);
+            // A save passes some steps more than once.
+            let saved = client.send(&["SAVE"]).is_ok()
+                && client.read().is_ok_and(|reply| reply.text() == "OK");
+            if saved {
+                push(&mut client, 11);
+                let _ = client.send(&[save]);
+                let _ = client.read();
+            }
+            machine.wait_until("the end", |m| !m.is_running());
+            machine.failpoints.clear();
+            machine.start();
+            let there = machine.call("LRANGE list 0 -1");
+            let there: Vec<u64> = there
+                .items()
+                .iter()
+                .map(|item| item.text().parse().expect("a number"))
+                .collect();
+            let count = there.len() as u64;
+            assert!(
+                there.iter().copied().eq(1..=count),
+                "{step}, {save}: {there:?}"
+            );
+            assert!(
+                count == 20 || count == 10 || count == 0 && !saved,
+                "{step}, {save}: {count} entries\n{}",
+                machine.log()
+            );
+        }
+    }
+}
+
+/// The lists above know every step that the sources name.
+#[test]
+fn no_step_is_left_out() {
+    fn walk(dir: &std::path::Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(dir).expect("the sources").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if !path.ends_with("base/failpoint.rs") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                for begin in ["failpoint::pass(\"", "failpoint::pass_write(\""] {
+                    let names = text.split(begin).skip(1);
+                    found.extend(names.filter_map(|n| Some(n.split_once('"')?.0.to_owned())));
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    walk(&sources, &mut found);
+    assert!(found.len() > 20);
+    let known = |name: &str| {
+        [STEPS, SAVE_STEPS, ELSEWHERE]
+            .iter()
+            .any(|list| list.contains(&name))
+    };
+    found.retain(|name| !known(name));
+    assert!(found.is_empty(), "no test ends the process at {found:?}");
 }
 
 /// Steps that fail instead of ending the process: the server goes on, and so do its writers.

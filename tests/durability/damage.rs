@@ -8,7 +8,7 @@ use ferrite::aof::read::{Item, Reader};
 use crate::machine::{Machine, rounds, tool};
 
 /// A file of about 64 KiB as the writer makes it.
-fn file() -> Vec<u8> {
+pub fn file() -> Vec<u8> {
     let mut chain = Chain {
         seq: 0,
         offset: 0,
@@ -31,7 +31,7 @@ fn file() -> Vec<u8> {
     bytes
 }
 
-fn is_whole(bytes: &[u8]) -> bool {
+pub fn is_whole(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes, bytes.len() as u64, None);
     loop {
         match reader.next() {

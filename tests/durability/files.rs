@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::machine::{Machine, copy_dir};
 
-fn filled(options: &[&str]) -> Machine {
+pub fn filled(options: &[&str]) -> Machine {
     let mut machine = Machine::new(options);
     machine
         .options

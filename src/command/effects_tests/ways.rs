@@ -294,7 +294,11 @@ impl Home {
             crc: digest.sum64(),
         };
         let open = dir.create_incr()?;
-        dir.rebase(&temp, rdb, sum, open.part.seq, Some(&open.part))?;
+        let behind = crate::aof::seal::Behind {
+            part: open.part.seq,
+            unit: None,
+        };
+        dir.rebase(&temp, rdb, sum, behind, Some(&open.part))?;
         if let Some(log) = log {
             let mut sink = Sink::new(open, Resume::default(), 0, false);
             let chunk = aof::state::chunk_of(
