@@ -307,6 +307,11 @@ impl Dir {
         }
         self.manifest.rebase(part, behind.part);
         self.manifest.incrs.extend(incr.cloned());
+        if planted::is(Bug::UnlinkFirst) {
+            for part in &self.manifest.history {
+                let _ = fs::remove_file(self.place.part(part));
+            }
+        }
         self.persist().inspect_err(|_| self.manifest = old)
     }
 
@@ -329,10 +334,7 @@ impl Dir {
         }
         failpoint::pass("aof.history")?;
         // Named no more before they go: a manifest never names what is missing.
-        let first = planted::is(Bug::UnlinkFirst);
-        if !first {
-            self.persist()?;
-        }
+        self.persist()?;
         for part in gone {
             failpoint::pass("aof.unlink")?;
             match fs::remove_file(self.place.part(&part)) {
@@ -343,7 +345,7 @@ impl Dir {
                 Err(e) => return Err(e),
             }
         }
-        if first { self.persist() } else { Ok(()) }
+        Ok(())
     }
 
     /// Takes the single file of an older Redis into the directory, as the base. Goes on where a crash interrupted that.

@@ -11,7 +11,6 @@ use super::load::{self, Loaded, Refused, Request};
 use super::rewrite::{self, Job};
 use super::sink::{Chunk, Resume, Sink};
 use super::writer::Writer;
-use crate::base::planted::{self, Bug};
 use crate::config::enums::AppendFsync;
 use crate::dispatch::actor::Message;
 use crate::dispatch::busy;
@@ -184,7 +183,6 @@ impl State {
 /// What a policy promises.
 pub fn promise_of(policy: AppendFsync) -> Promise {
     match policy {
-        AppendFsync::Always if planted::is(Bug::AckBeforeSync) => Promise::Written,
         AppendFsync::Always => Promise::Synced,
         AppendFsync::EverySec | AppendFsync::No => Promise::Written,
     }

@@ -25,7 +25,7 @@ pub enum Bug {
     EmptyStart,
     /// A new base is named before it is synced.
     NoBaseSync,
-    /// History is deleted before the manifest ceases to name it.
+    /// Former parts are deleted before the manifest names the new base.
     UnlinkFirst,
     /// Nothing is noted of complete parts.
     NoSums,

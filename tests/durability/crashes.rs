@@ -98,12 +98,11 @@ fn nothing_is_lost_when_the_process_ends_at_any_step() {
     for policy in ["always", "everysec"] {
         for step in STEPS {
             // The first passages belong to the start.
-            let passage =
-                if step.contains("write") && !step.contains("rewrite") || step.contains("fsync") {
-                    20
-                } else {
-                    2
-                };
+            let passage = match *step {
+                "aof.write" | "aof.written" | "aof.fsync" | "aof.fsynced" => 20,
+                step if step.starts_with("replace.") => 8,
+                _ => 2,
+            };
             let mut machine = Machine::new(&["--appendonly", "yes", "--appendfsync", policy]);
             let mut ledger = Ledger::new(4);
             machine.failpoints = format!("{step}=abort@{passage}");
@@ -235,10 +234,15 @@ fn the_server_goes_on_after_errors_of_the_disk() {
             machine.start();
             ledger.write(&machine);
             println!("{policy}, {fault}");
+            // A rewrite would hide what a failed write or sync has left in the file.
+            let rewrites = ["rewrite", "manifest", "base", "switch"];
+            let rewrites = rewrites.iter().any(|word| fault.contains(word));
             for _ in 0..3 {
                 ledger.wait_acknowledged(20);
-                machine.call("BGREWRITEAOF");
-                machine.wait_until("the rewrite", |m| m.info("aof_rewrite_in_progress") == "0");
+                if rewrites {
+                    machine.call("BGREWRITEAOF");
+                    machine.wait_rewrite();
+                }
             }
             machine.wait_until("health", |m| m.info("aof_last_write_status") == "ok");
             ledger.wait_acknowledged(20);

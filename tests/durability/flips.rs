@@ -155,6 +155,13 @@ fn a_unit_that_is_missing_in_the_middle_is_found() {
     for at in [0, 1, last / 2, last - 1, last] {
         let (from, end) = units[at];
         let cut = [&bytes[..from], &bytes[end..]].concat();
+        let mut reader = Reader::new(&cut[..], cut.len() as u64, None);
+        let mut read = 0;
+        while let Ok(Some(item)) = reader.next() {
+            read += usize::from(matches!(item, Item::Unit { .. }));
+        }
+        // It is found there and not only by the mark at the end.
+        assert_eq!(read, at, "unit {at} is missing");
         assert!(!damage::is_whole(&cut), "unit {at} is missing");
     }
 }
