@@ -145,7 +145,7 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
             server.runner().follow(&host, port, false, false)?;
         }
         tracing::warn!("Server initialized");
-        let loading = aof::state::start(&mut server, ready);
+        let loading = aof::start::start(&mut server, ready);
         loading.map_err(|e| format!("Can't load the data set: {e}"))?;
     }
     // As a task, because waking the future of `block_on` costs a system call.

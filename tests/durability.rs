@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "durability/control.rs"]
+mod control;
 #[path = "durability/crashes.rs"]
 mod crashes;
 #[path = "durability/damage.rs"]

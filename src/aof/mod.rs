@@ -5,6 +5,7 @@
 pub mod check;
 pub mod commands;
 pub mod dir;
+pub mod due;
 pub mod frame;
 pub mod load;
 pub mod manifest;
@@ -15,5 +16,6 @@ pub mod restore;
 pub mod rewrite;
 pub mod seal;
 pub mod sink;
+pub mod start;
 pub mod state;
 pub mod writer;

@@ -362,10 +362,10 @@ fn finish(server: &mut Server, mode: Mode, dir: &Arc<Mutex<Dir>>, result: io::Re
                 core.look_at_aof();
                 super::state::replaced_is_safe(core, Ok(()));
             }
-            super::state::booted(server, Ok(()));
+            super::start::booted(server, Ok(()));
         }
         Err(error) => {
-            super::state::booted(server, Err(&error));
+            super::start::booted(server, Err(&error));
             let core = &mut server.core;
             tracing::warn!("Background AOF rewrite terminated with an error: {error}");
             core.aof.failed();

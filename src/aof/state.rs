@@ -1,44 +1,32 @@
-//! The append-only file in the actor's hands: switching it on and off, what a turn has written, when to rewrite, and
-//! reading it at start.
+//! The append-only file in the actor's hands: switching it on and off, and what a turn has written.
 
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use super::dir::{Dir, Place};
-use super::load::{self, Loaded, Refused, Request};
+use super::dir::Dir;
 use super::rewrite::{self, Job};
-use super::sink::{Chunk, Resume, Sink};
+use super::sink::{Chunk, Sink};
 use super::writer::Writer;
 use crate::config::enums::AppendFsync;
 use crate::dispatch::actor::Message;
-use crate::dispatch::busy;
 use crate::dispatch::core::Core;
 use crate::dispatch::held::Promise;
 use crate::dispatch::run::Runner;
 use crate::dispatch::server::Server;
 use crate::keyspace::Keyspace;
 use crate::log::Consumer;
-use crate::rdb::boot::{self, Loading};
-use crate::rdb::load::Progress;
 use crate::resp::reply::Reply;
 
-/// Rewrites that fail one after another before they are put off.
-const FAILURES_MAX: u32 = 3;
-/// While the files are read again, so long passes between two looks at who wants something.
-const RELOAD_LOOK: Duration = Duration::from_millis(1);
 /// Time between two attempts to write the base that writes wait for.
 const REPLACED_RETRY_MS: i64 = 1000;
-/// Longest time that they are put off for, in minutes.
-const LIMIT_MAX_MINUTES: i64 = 60;
 
 /// The reply to those who wait for a file that is no more.
 pub const NO_LOCAL: &str =
     "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.";
 
 /// What is to be done when the server is ready.
-type Ready = Box<dyn FnOnce(&mut Server) + Send>;
+pub(super) type Ready = Box<dyn FnOnce(&mut Server) + Send>;
 
 /// A client in WAITAOF.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +40,7 @@ pub struct Waiter {
 
 /// A command has replaced the data, and its client waits until a new base holds that. Before, writes wait: in the files
 /// that are there they would be those of the former data.
-struct Replaced {
+pub(super) struct Replaced {
     client: u64,
     /// Why the base could not be written so far. Writes are refused then.
     failed: Option<String>,
@@ -83,9 +71,9 @@ pub struct State {
     appended_then: u64,
     /// Clients in WAITAOF.
     pub waiters: Vec<Waiter>,
-    replaced: Option<Replaced>,
+    pub(super) replaced: Option<Replaced>,
     /// Called at the end of the first rewrite, while the server starts.
-    boot: Option<Ready>,
+    pub(super) boot: Option<Ready>,
 }
 
 impl Default for State {
@@ -443,304 +431,6 @@ pub fn close(server: &mut Server) {
     if !writer.close() {
         tracing::warn!("The end of the AOF could not be written.");
     }
-}
-
-/// Several times a second: rewrites that are due.
-pub fn cron(core: &mut Core) {
-    if core.aof.job.is_some() || core.rdb.loading.is_some() || core.mailbox.is_none() {
-        return;
-    }
-    let due = core.aof.scheduled || is_grown(core);
-    if !due || is_limited(core) {
-        return;
-    }
-    if let Err(error) = rewrite::start(core) {
-        tracing::warn!("Can't rewrite the AOF: {error}");
-        core.aof.failed();
-        replaced_is_safe(core, Err(&error));
-    }
-}
-
-/// `auto-aof-rewrite-percentage` and `auto-aof-rewrite-min-size`.
-fn is_grown(core: &Core) -> bool {
-    let config = &core.config;
-    let size = core.aof.size();
-    if core.aof.writer.is_none()
-        || config.auto_aof_rewrite_percentage == 0
-        || size <= config.auto_aof_rewrite_min_size
-    {
-        return false;
-    }
-    let base = u128::from(core.aof.base_size.max(1));
-    let growth = (u128::from(size) * 100 / base).saturating_sub(100);
-    let grown = growth >= u128::from(config.auto_aof_rewrite_percentage);
-    if grown && core.aof.failures < FAILURES_MAX {
-        tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
-    }
-    grown
-}
-
-/// After some failures rewrites that nobody asked for are put off, each time for longer.
-fn is_limited(core: &mut Core) -> bool {
-    if core.aof.replaced.is_some() {
-        return core.now_ms() < core.aof.retry_at_ms;
-    }
-    if core.aof.failures < FAILURES_MAX {
-        return false;
-    }
-    let now = core.now_ms();
-    if core.aof.retry_at_ms == 0 {
-        let power = (core.aof.failures - FAILURES_MAX).min(6);
-        let minutes = (1i64 << power).min(LIMIT_MAX_MINUTES);
-        core.aof.retry_at_ms = now + minutes * 60_000;
-        tracing::warn!(
-            "Background AOF rewrite has repeatedly failed and triggered the limit, will retry in {minutes} minutes"
-        );
-    }
-    if now < core.aof.retry_at_ms {
-        return true;
-    }
-    core.aof.retry_at_ms = 0;
-    false
-}
-
-fn request(ks: &Keyspace, core: &Core, progress: Arc<Progress>, may_cut: bool) -> Request {
-    let settings = &core.config;
-    Request {
-        settings: Box::new((**settings).clone()),
-        renamed: core.config.renamed_commands.clone(),
-        rdb: crate::rdb::load::LoadOptions {
-            // What a command makes of a key depends on whether it is there.
-            drop_expired: false,
-            ..boot::load_options(ks, core)
-        },
-        progress,
-        may_cut,
-    }
-}
-
-/// Reads what is there at start; without `appendonly` that is the RDB file. `ready` is called when the server may begin.
-///
-/// # Errors
-/// If no thread can be had.
-pub fn start(
-    server: &mut Server,
-    ready: impl FnOnce(&mut Server) + Send + 'static,
-) -> io::Result<()> {
-    let place = Place::of(&server.core.config);
-    rewrite::clean(&place.home);
-    rewrite::clean(&place.dir);
-    if !server.core.config.appendonly {
-        let orphans = place.parts_on_disk();
-        let no_rdb = !std::path::Path::new(&server.core.config.dbfilename).exists();
-        if !orphans.is_empty() && no_rdb {
-            tracing::warn!(
-                "There is no RDB file, but AOF files are in {} and 'appendonly' is off: their data is not loaded.",
-                place.dir.display()
-            );
-        }
-        return rdb_or_nothing(server, Box::new(ready));
-    }
-    let Some(mailbox) = server.core.mailbox.clone() else {
-        ready(server);
-        return Ok(());
-    };
-    server.tick();
-    let loading = Loading::new(&server.core);
-    let request = request(&server.ks, &server.core, loading.progress.clone(), true);
-    server.core.rdb.loading = Some(loading);
-    let body = move || {
-        let result = load::load(place, &request);
-        mailbox.send(Message::Task(Box::new(move |server| {
-            arrived(server, result, Box::new(ready))
-        })));
-    };
-    std::thread::Builder::new()
-        .name("aof-load".into())
-        .spawn(body)?;
-    Ok(())
-}
-
-fn rdb_or_nothing(server: &mut Server, ready: Ready) -> io::Result<()> {
-    // `ready` is called once, by whoever gets it.
-    let shared = Arc::new(Mutex::new(Some(ready)));
-    let later = shared.clone();
-    let call = move |server: &mut Server| {
-        let ready = later.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(ready) = ready {
-            ready(server);
-        }
-    };
-    if !boot::start(server, call.clone())? {
-        call(server);
-    }
-    Ok(())
-}
-
-/// The files were read.
-fn arrived(server: &mut Server, result: Result<Option<Loaded>, Refused>, ready: Ready) {
-    let loading = server.core.rdb.loading.take();
-    match result {
-        Err(Refused(why)) => boot::refuse(&why),
-        Ok(Some(loaded)) => {
-            let seconds = loading.map_or(0.0, |l| l.started.elapsed().as_secs_f64());
-            if let Err(error) = go_on(server, loaded) {
-                boot::refuse(&format!("Can't open the append-only file: {error}"));
-            }
-            tracing::info!("DB loaded from append only file: {seconds:.3} seconds");
-            ready(server);
-        }
-        Ok(None) => {
-            // A snapshot that is there becomes the base of the new file.
-            let then = Box::new(move |server: &mut Server| begin_new(server, ready));
-            if let Err(error) = rdb_or_nothing(server, then) {
-                boot::refuse(&format!("Can't load the data set: {error}"));
-            }
-        }
-    }
-}
-
-/// Makes the first files of a server that has none. Until they are there it answers LOADING.
-fn begin_new(server: &mut Server, ready: Ready) {
-    server.core.rdb.loading = Some(Loading::new(&server.core));
-    server.core.aof.boot = Some(ready);
-    if !server.ks.is_empty() {
-        tracing::info!(
-            "There is an RDB file and no append-only file: its data becomes the base of a new one."
-        );
-    }
-    if let Err(error) = rewrite::start(&mut server.core) {
-        boot::refuse(&format!("Can't create the append-only file: {error}"));
-    }
-}
-
-/// The first rewrite is done. True if the server was starting.
-pub fn booted(server: &mut Server, result: Result<(), &io::Error>) {
-    let Some(ready) = server.core.aof.boot.take() else {
-        return;
-    };
-    if let Err(error) = result {
-        boot::refuse(&format!("Can't create the append-only file: {error}"));
-    }
-    server.core.rdb.loading = None;
-    ready(server);
-}
-
-/// Takes a loaded data set over and goes on writing where its files end.
-fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
-    let retention = u64::from(server.core.config.aof_history_retention);
-    let (mut dir, resume) = install(server, loaded);
-    dir.make()?;
-    let (open, resume) = match dir.open_last_incr()? {
-        Some(open) => (open, resume),
-        None => {
-            let open = dir.create_incr()?;
-            dir.add_incr(&open.part)?;
-            let chain = resume.chain;
-            (
-                open,
-                Resume {
-                    chain,
-                    ..Resume::default()
-                },
-            )
-        }
-    };
-    dir.forget_sum(&open.part.name);
-    dir.persist_seal()?;
-    if !server.core.config.aof_disable_auto_gc {
-        dir.drop_history(Duration::from_secs(retention))?;
-    }
-    let size = dir.size();
-    let runs = dir.place.runs();
-    let dir = Arc::new(Mutex::new(dir));
-    let core = &mut server.core;
-    core.repl.divergence.runs.go_on(&runs, resume.chain.seq);
-    server.ks.log.attach(Consumer::File);
-    let policy = core.config.appendfsync;
-    let sink = Sink::new(
-        open,
-        resume,
-        server.ks.log.offset(),
-        policy != AppendFsync::No,
-    );
-    core.aof.writer = Some(State::start_writer(core, sink, dir.clone())?);
-    core.aof.dir = Some(dir);
-    core.aof.sized(size);
-    core.held.promise = promise_of(policy);
-    core.held.safe = server.ks.log.offset();
-    server.note_history();
-    Ok(())
-}
-
-/// Puts loaded data in the place of the present ones.
-fn install(server: &mut Server, loaded: Loaded) -> (Dir, Resume) {
-    let old = std::mem::replace(&mut server.ks.dbs, loaded.dbs);
-    for index in 0..server.ks.dbs.len() {
-        server.ks.effects.change_whole(index);
-    }
-    server.ks.reaper.free_databases(old);
-    if let Some(stats) = loaded.base {
-        server.core.rdb.loaded = stats.loaded;
-        server.core.rdb.load_expired = stats.expired;
-    }
-    server.core.replace_functions(loaded.functions);
-    (loaded.dir, loaded.resume)
-}
-
-/// `DEBUG LOADAOF`: everything is read again from the files. Meanwhile others hear that the server is loading.
-///
-/// # Errors
-/// What is to be told to the client.
-pub fn reload(ks: &mut Keyspace, core: &mut Core) -> Result<(), String> {
-    if core.rdb.loading.is_some() {
-        return Err("ERR the data set is being loaded".into());
-    }
-    pass_on(ks, core);
-    if let Some(writer) = &core.aof.writer {
-        writer.drain();
-    }
-    let place = match &core.aof.dir {
-        Some(dir) => lock(dir).place.clone(),
-        None => Place::of(&core.config),
-    };
-    let loading = Loading::new(core);
-    let request = request(ks, core, loading.progress.clone(), false);
-    core.rdb.loading = Some(loading);
-    let result = std::thread::scope(|scope| {
-        let body = || load::load(place, &request);
-        let thread = std::thread::Builder::new()
-            .name("aof-load".into())
-            .spawn_scoped(scope, body)?;
-        while !thread.is_finished() {
-            busy::breathe(ks, core);
-            std::thread::sleep(RELOAD_LOOK);
-        }
-        Ok::<_, io::Error>(thread.join())
-    });
-    core.rdb.loading = None;
-    let loaded = match result {
-        Ok(Ok(Ok(Some(loaded)))) => loaded,
-        Ok(Ok(Ok(None))) => {
-            return Err(
-                "ERR Error trying to load the AOF files, check server logs: there are none".into(),
-            );
-        }
-        Ok(Ok(Err(Refused(why)))) => {
-            tracing::warn!("{why}");
-            return Err("ERR Error trying to load the AOF files, check server logs".into());
-        }
-        Ok(Err(panic)) => std::panic::resume_unwind(panic),
-        Err(error) => return Err(format!("ERR {error}")),
-    };
-    core.replace_functions(loaded.functions);
-    let old = std::mem::replace(&mut ks.dbs, loaded.dbs);
-    ks.reaper.free_databases(old);
-    for index in 0..ks.dbs.len() {
-        ks.effects.change_whole(index);
-    }
-    ks.stats.dirty = 0;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ impl Server {
         let max = self.core.config.slowlog_max_len;
         self.core.slowlog.trim(max);
         apply_delays(&self.core);
+        crate::aof::due::drop_history(&self.core);
     }
 }
 

@@ -75,7 +75,7 @@ impl Server {
         if let Some(loading) = &mut self.core.rdb.loading {
             loading.tell();
         }
-        aof::state::cron(&mut self.core);
+        aof::due::cron(&mut self.core);
         dump::cron(&mut self.core);
         self.obey_signal();
         self.watch_clients();

@@ -26,12 +26,7 @@ fn any_sync_or_write_may_fail() {
             let mut machine = Machine::new(&["--appendonly", "yes", "--appendfsync", "always"]);
             machine.start();
             machine.call("SET warm 1");
-            let pid = machine.call("INFO server").text();
-            let pid = pid
-                .lines()
-                .find_map(|l| l.strip_prefix("process_id:"))
-                .expect("the process")
-                .to_owned();
+            let pid = machine.process_id().to_string();
             // Only writes to the increment count: others are the log and the sockets.
             let path = machine.last_incr();
             let mut tracer = Command::new("strace")

@@ -204,3 +204,81 @@ fn other_servers_read_our_files_and_we_read_theirs() {
         }
     }
 }
+
+/// What integration/aof-multi-part of the Tcl suite plays with killed children: rewrites that fail, one after another.
+#[test]
+fn failing_rewrites_leave_increments_and_a_good_one_clears_up() {
+    let mut machine = Machine::new(&[
+        "--appendonly",
+        "yes",
+        "--auto-aof-rewrite-percentage",
+        "0",
+        "--enable-debug-command",
+        "yes",
+    ]);
+    machine.failpoints = "aof.rewrite-snapshot=eio@2x3".into();
+    machine.start();
+    let manifest = machine.aof("appendonly.aof.manifest");
+    let parts = || -> Vec<String> {
+        let text = fs::read_to_string(&manifest).expect("the manifest");
+        let part = |line: &str| line["file appendonly.aof.".len()..].to_owned();
+        text.lines().map(part).collect()
+    };
+    let base = |n: u32| format!("{n}.base.rdb seq {n} type b");
+    let incr = |n: u32| format!("{n}.incr.aof seq {n} type i");
+    let rewrite = |machine: &mut Machine| {
+        machine.call("INCR counter");
+        machine.call("BGREWRITEAOF");
+        machine.wait_rewrite();
+    };
+    for _ in 0..3 {
+        rewrite(&mut machine);
+    }
+    assert_eq!(parts(), [base(1), incr(1), incr(2), incr(3), incr(4)]);
+    let digest = machine.digest();
+    machine.call("DEBUG LOADAOF");
+    assert_eq!(machine.digest(), digest);
+    rewrite(&mut machine);
+    assert_eq!(parts(), [base(2), incr(5)]);
+    // Off: the base alone is made new; on again, it goes on with an increment.
+    machine.call("CONFIG SET appendonly no");
+    rewrite(&mut machine);
+    assert_eq!(parts(), [base(3)]);
+    machine.call("DEBUG LOADAOF");
+    assert_eq!(machine.call("GET counter").text(), "5");
+    machine.call("CONFIG SET appendonly yes");
+    machine.wait_rewrite();
+    assert_eq!(parts(), [base(4), incr(1)]);
+    machine.call("CONFIG SET aof-disable-auto-gc yes");
+    rewrite(&mut machine);
+    assert_eq!(parts().iter().filter(|p| p.ends_with("type h")).count(), 2);
+    machine.call("CONFIG SET aof-disable-auto-gc no");
+    assert_eq!(parts(), [base(5), incr(2)]);
+    machine.call("DEBUG LOADAOF");
+    rewrite(&mut machine);
+    assert_eq!(parts(), [base(6), incr(3)]);
+    assert_eq!(machine.call("GET counter").text(), "7");
+}
+
+/// Switched on at run time, with a first rewrite that fails: nothing of it stays, and it is tried again.
+#[test]
+fn a_first_rewrite_that_fails_leaves_nothing_and_is_repeated() {
+    let mut machine = Machine::new(&[]);
+    machine.failpoints = "aof.rewrite-base=eio".into();
+    machine.start();
+    machine.call("SET k v");
+    machine.call("CONFIG SET appendonly yes");
+    machine.wait_until("a second try", |m| {
+        m.info("aof_last_bgrewrite_status") == "ok"
+            && m.log().contains("Removing the temp incr aof file")
+    });
+    machine.wait_rewrite();
+    machine.call("SET l w");
+    machine.kill();
+    machine
+        .options
+        .extend(["--appendonly", "yes"].map(String::from));
+    machine.failpoints.clear();
+    machine.start();
+    assert_eq!(machine.call("DBSIZE").int(), 2);
+}

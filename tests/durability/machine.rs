@@ -133,6 +133,14 @@ impl Machine {
         line.unwrap_or_default()
     }
 
+    /// The server itself, where something stands before it on its command line.
+    pub fn process_id(&self) -> i32 {
+        let text = self.call("INFO server").text();
+        let pid = text.lines().find_map(|l| l.strip_prefix("process_id:"));
+        pid.and_then(|pid| pid.trim().parse().ok())
+            .expect("the process")
+    }
+
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();

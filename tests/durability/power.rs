@@ -240,16 +240,10 @@ fn run(options: &[&str], inject: &[&str], plan: impl Fn(&mut Machine, &mut Clien
     let mut client = machine.connect();
     plan(&mut machine, &mut client);
     machine.shut_down();
-    let events = trace::read(&file, machine.dir.path());
-    if std::env::var_os("FERRITE_SHOW_TRACE").is_some() {
-        let _ = std::fs::copy(&file, "/tmp/dur-trace.txt");
-        for event in &events {
-            println!("{event:?}");
-        }
-    }
-    events
+    trace::read(&file, machine.dir.path())
 }
 
+/// Another server, to see what becomes of its files.
 fn control() -> Option<PathBuf> {
     std::env::var_os("FERRITE_CONTROL").map(PathBuf::from)
 }

@@ -98,7 +98,7 @@ fn merge(ks: &mut Keyspace, loaded: Loaded, replace: bool) -> Outcome {
 
 /// `DEBUG LOADAOF`
 pub(super) fn load_aof(ctx: &mut Ctx<'_>) -> Outcome {
-    crate::aof::state::reload(ctx.db.ks, ctx.core).map_err(Error::text)?;
+    crate::aof::start::reload(ctx.db.ks, ctx.core).map_err(Error::text)?;
     tracing::info!("Append Only File loaded by DEBUG LOADAOF");
     ctx.out.ok();
     Ok(())
