@@ -167,6 +167,7 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
     }
     apply::apply(&ctx.core.config, ctx.db.ks);
     apply::apply_delays(ctx.core);
+    crate::aof::due::drop_history(ctx.core);
     crash::configure(
         ctx.core.config.crash_log_enabled,
         ctx.core.config.use_exit_on_panic,

@@ -19,7 +19,6 @@ impl Server {
         let max = self.core.config.slowlog_max_len;
         self.core.slowlog.trim(max);
         apply_delays(&self.core);
-        crate::aof::due::drop_history(&self.core);
     }
 }
 
