@@ -1,6 +1,7 @@
 //! The append-only file: the command log on disk, in Redis 7's files, with proof that nothing in them has changed.
 //!
-//! `frame` and `manifest` are the formats, `read` checks and reads them, `parts` is the directory that holds the files.
+//! `frame` and `manifest` are the formats, `read` checks and reads them, `dir` is the directory that holds the files,
+//! `state` has the file in the actor's hands.
 
 pub mod check;
 pub mod commands;
