@@ -14,6 +14,7 @@ use crate::config::{Action, Directive, SetContext};
 use crate::dispatch::{apply, crash, gate};
 use crate::keyspace::KeyStats;
 use crate::keyspace::evict::Pool;
+use crate::replication::SyncStats;
 
 const ROW: Spec = Spec {
     group: Group::Server,
@@ -276,6 +277,7 @@ fn resetstat(ctx: &mut Ctx<'_>) -> Outcome {
     ks.reaper.reset_freed();
     ctx.core.stats.reset();
     ctx.core.scripts.evicted = 0;
+    ctx.core.repl.stats = SyncStats::default();
     if let Some(listeners) = &ctx.core.listeners {
         listeners.counters().rejected.store(0, Ordering::Relaxed);
     }
