@@ -139,7 +139,13 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
         .collect();
     let context = SetContext {
         local: gate::is_local(ctx.client),
-        loading: ctx.core.rdb.loading.is_some(),
+        loading: ctx.core.rdb.loading.is_some()
+            || ctx
+                .core
+                .repl
+                .following
+                .as_ref()
+                .is_some_and(|f| f.loading.is_some()),
     };
     let pending = ctx
         .core
