@@ -307,7 +307,7 @@ fn serve(mut socket: TcpStream, data: &[u8], stream: &[u8]) {
         }
         let text = String::from_utf8_lossy(&buf[..n]).to_uppercase();
         let reply: Vec<u8> = match () {
-            () if text.contains("\nPSYNC") => {
+            () if text.contains("\nPSYNC\r") => {
                 let id = "f".repeat(40);
                 let head = format!("+FULLRESYNC {id} 1000\r\n${}\r\n", data.len());
                 [head.as_bytes(), data, stream].concat()
