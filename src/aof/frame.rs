@@ -14,7 +14,8 @@
 //!
 //! `#F:begin:…` stands where a writer began: in front of the first unit of a file, or behind what another server
 //! appended. `#F:end:…` stands where it ended in good order. Both carry sequence, offset, the whole chain, and a
-//! checksum of their own. `#TS:<seconds>` is Redis' own annotation.
+//! checksum of their own. `#TS:<seconds>` is Redis' own annotation. `#R:<40 hex digits>` before a frame is the
+//! replication history that offsets belong to from there on; the frame's checksum covers it as it covers times.
 
 use crc64fast::Digest;
 
@@ -34,13 +35,15 @@ pub struct Chain {
 }
 
 /// An annotation line, understood.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Line {
     Frame(Head),
     Begin(Chain),
     End(Chain),
     /// Unix seconds.
     Time(i64),
+    /// The history of the replication stream that the offsets from here on belong to.
+    History(String),
     /// Somebody else's.
     Other,
 }
@@ -170,6 +173,12 @@ pub fn parse(line: &[u8], before: &[u8]) -> Result<Line, Damaged> {
         let digits = rest.strip_suffix(b"\r\n").or(rest.strip_suffix(b"\n"));
         let seconds = digits.and_then(crate::base::num::parse_i64);
         return seconds.map(Line::Time).ok_or(Damaged);
+    }
+    if let Some(rest) = line.strip_prefix(b"#R:") {
+        let id = rest.strip_suffix(b"\r\n").ok_or(Damaged)?;
+        let right = id.len() == 40 && id.iter().all(u8::is_ascii_hexdigit);
+        let id = String::from_utf8(id.to_vec()).map_err(|_| Damaged)?;
+        return right.then_some(Line::History(id)).ok_or(Damaged);
     }
     let Some(rest) = line.strip_prefix(b"#F:") else {
         return Ok(Line::Other);
@@ -347,6 +356,10 @@ mod tests {
         assert_eq!(parse(b"#TS:12\r\n", b""), Ok(Line::Time(12)));
         assert_eq!(parse(b"#TS:x\r\n", b""), Err(Damaged));
         assert_eq!(parse(b"#hello\n", b""), Ok(Line::Other));
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        let line = format!("#R:{id}\r\n");
+        assert_eq!(parse(line.as_bytes(), b""), Ok(Line::History(id.into())));
+        assert_eq!(parse(b"#R:0123\r\n", b""), Err(Damaged));
         assert_eq!(parse(b"#F:01:1:1:0000000000000000\r\n", b""), Err(Damaged));
     }
 }

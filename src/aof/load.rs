@@ -55,6 +55,8 @@ pub struct Loaded {
     pub dir: Dir,
     /// Where to go on in the last increment.
     pub resume: Resume,
+    /// The place in a replication stream where all of it stands: history, offset, selected database.
+    pub place: Option<(String, u64, usize)>,
     pub commands: u64,
     pub base: Option<rdb::load::Stats>,
 }
@@ -165,6 +167,9 @@ struct Loader<'a> {
     /// How far the last increment is known to be on the disk.
     mark: Option<SafePoint>,
     resume: Resume,
+    /// The replication history that was noted last, and the offset that is behind the last unit.
+    history: Option<String>,
+    offset: Option<u64>,
     commands: u64,
     base: Option<rdb::load::Stats>,
     /// Bytes of parts that are done.
@@ -205,6 +210,8 @@ impl<'a> Loader<'a> {
             chain: None,
             mark,
             resume: Resume::default(),
+            history: None,
+            offset: None,
             commands: 0,
             base: None,
             done: 0,
@@ -240,7 +247,10 @@ impl<'a> Loader<'a> {
     }
 
     fn finish(self) -> Result<Loaded, Refused> {
+        let db = self.client.db;
+        let place = self.history.zip(self.offset);
         Ok(Loaded {
+            place: place.map(|(id, offset)| (id, offset, db)),
             functions: self.server.core.function_sources(),
             dbs: self.server.ks.dbs,
             dir: self.dir,
@@ -334,6 +344,15 @@ impl<'a> Loader<'a> {
                 self.dir.place.part(part).display()
             )));
         }
+        let number = |name| loaded.aux_number(name);
+        self.history = loaded
+            .aux
+            .get("repl-id")
+            .filter(|id| id.len() == 40)
+            .cloned();
+        self.offset = number("repl-offset").and_then(|n| u64::try_from(n).ok());
+        let db = number("repl-stream-db").and_then(|n| usize::try_from(n).ok());
+        self.client.db = db.filter(|db| *db < loaded.dbs.len()).unwrap_or(0);
         self.server.ks.dbs = loaded.dbs;
         // What follows may change them.
         self.server.core.replace_functions(loaded.functions);
@@ -361,8 +380,10 @@ impl<'a> Loader<'a> {
                 Ok(item) => item,
                 Err(fault) => return self.stopped(part, &reader, fault),
             };
-            if !matches!(item, Some(Item::Begin(_) | Item::Time(_)))
-                && let Some(pending) = self.pending.take()
+            if !matches!(
+                item,
+                Some(Item::Begin(_) | Item::Time(_) | Item::History(_))
+            ) && let Some(pending) = self.pending.take()
             {
                 // What is behind the fault was not written again.
                 return self.leave(pending);
@@ -378,9 +399,16 @@ impl<'a> Loader<'a> {
             }
             match item {
                 None => break,
-                Some(Item::Unit { from, .. }) => {
+                Some(Item::Unit { from, framed, .. }) => {
                     self.unit(part, &reader, from)?;
+                    if framed {
+                        self.offset = reader.chain().map(|chain| chain.offset);
+                    } else {
+                        // Another server went on here: its changes are in no stream.
+                        (self.history, self.offset) = (None, None);
+                    }
                 }
+                Some(Item::History(id)) => self.history = Some(id),
                 Some(Item::Time(_) | Item::Begin(_) | Item::End(_)) => {}
             }
         }

@@ -32,6 +32,8 @@ pub enum Item {
         framed: bool,
     },
     Time(i64),
+    /// Offsets belong to this replication history from here on.
+    History(String),
     Begin(Chain),
     End(Chain),
 }
@@ -227,6 +229,11 @@ impl<R: Read> Reader<R> {
                 self.lines += 1;
                 self.pos = line.end;
                 Ok(Some(Item::Time(seconds)))
+            }
+            Ok(Line::History(id)) => {
+                self.lines += 1;
+                self.pos = line.end;
+                Ok(Some(Item::History(id)))
             }
             Ok(Line::Frame(head)) => self.framed_unit(&head, line.end),
             Ok(Line::Begin(chain)) => self.begin(chain, line.end).map(Some),

@@ -169,7 +169,7 @@ fn find(place: &Place, line: &Line, moment: &Moment) -> Result<Found, String> {
                         )));
                     }
                 }
-                Ok(Some(Item::End(_))) => {}
+                Ok(Some(Item::End(_) | Item::History(_))) => {}
                 Ok(Some(Item::Unit { .. })) => {
                     let seq = reader.chain().map_or(0, |c| c.seq);
                     match moment {

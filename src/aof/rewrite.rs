@@ -26,7 +26,7 @@ use super::dir::{Dir, OpenPart};
 use super::manifest::Part;
 use super::seal::{Behind, Sum};
 use super::sink::{Resume, Sink};
-use super::state::State;
+use super::state::{State, select_for_file};
 use super::writer::{Gate, Writer};
 use crate::base::failpoint;
 use crate::base::planted::{self, Bug};
@@ -37,7 +37,7 @@ use crate::dispatch::server::Server;
 use crate::log::Consumer;
 use crate::rdb::save::{self, Plan, SyncedFile};
 use crate::rdb::snapshot::Snapshot;
-use crate::rdb::write::{Progress, save_with_delay};
+use crate::rdb::write::{Progress, ReplicationState, SaveOptions, save_with_delay};
 
 /// How often the job looks whether the old increment is safe.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -78,6 +78,8 @@ enum Mode {
 /// What the actor gives a job.
 struct Given {
     snapshot: Arc<Snapshot>,
+    /// Where it stands in a replication stream.
+    replication: Option<ReplicationState>,
     gate: Option<Gate>,
 }
 
@@ -206,7 +208,7 @@ impl Order {
         let generation = lock(&self.dir).generation;
         let given = self.ask_for_snapshot(open, tell)?;
         failpoint::pass("aof.rewrite-snapshot")?;
-        let sum = self.write_base(given.snapshot)?;
+        let sum = self.write_base(given.snapshot, given.replication)?;
         failpoint::pass("aof.rewrite-base")?;
         let first_kept = part.map_or(u64::MAX, |part| part.seq);
         match (self.mode, &given.gate, part) {
@@ -250,7 +252,11 @@ impl Order {
             .unwrap_or_else(|_| Err(io::Error::other("the server ends")))
     }
 
-    fn write_base(&self, snapshot: Arc<Snapshot>) -> io::Result<Sum> {
+    fn write_base(
+        &self,
+        snapshot: Arc<Snapshot>,
+        replication: Option<ReplicationState>,
+    ) -> io::Result<Sum> {
         let file = SyncedFile::create(&self.temp, self.plan.incremental_fsync)?;
         let mut out = Summed {
             file,
@@ -258,10 +264,14 @@ impl Order {
             len: 0,
         };
         if self.rdb {
+            let options = SaveOptions {
+                replication,
+                ..self.plan.options.clone()
+            };
             save_with_delay(
                 snapshot,
                 &mut out,
-                &self.plan.options,
+                &options,
                 &self.progress,
                 &self.plan.delay_us,
             )?;
@@ -307,6 +317,7 @@ fn give(
 ) -> io::Result<Given> {
     server.end_turn();
     let snapshot = Arc::new(save::snapshot(&server.ks, &server.core));
+    let replication = Plan::of(&server.ks, &server.core).options.replication;
     match (mode, open) {
         (Mode::Running, Some(open)) => {
             let Some(writer) = &server.core.aof.writer else {
@@ -314,6 +325,7 @@ fn give(
             };
             server.ks.log.select_again();
             writer.switch(open);
+            select_for_file(&server.ks, &server.core);
         }
         (Mode::First, Some(open)) => {
             if !server.core.config.appendonly {
@@ -326,11 +338,17 @@ fn give(
             server.core.aof.writer = Some(writer);
             server.core.aof.waits_for_base = true;
             server.core.aof.base_offset = offset;
+            server.core.aof.forget_history();
+            select_for_file(&server.ks, &server.core);
         }
         _ => {}
     }
     let gate = server.core.aof.writer.as_ref().map(Writer::gate);
-    Ok(Given { snapshot, gate })
+    Ok(Given {
+        snapshot,
+        replication,
+        gate,
+    })
 }
 
 /// On the actor's thread: the end of a job.

@@ -24,6 +24,8 @@ pub struct Chunk {
     pub offset: u64,
     /// Unix seconds, if times are to be noted.
     pub time_s: Option<i64>,
+    /// The replication history that the offsets belong to from here on, if it is another one.
+    pub history: Option<String>,
 }
 
 /// A part that takes no more, until it is known to be safe.
@@ -72,6 +74,8 @@ pub struct Sink {
     switched: (u64, u64),
     begun: bool,
     last_time_s: i64,
+    /// The last replication history that was noted; each file begins with it.
+    history: Option<String>,
     digest: Digest,
     buf: Vec<u8>,
     /// Written and not known to be safe; empty if nobody syncs.
@@ -120,6 +124,7 @@ impl Sink {
             safe: point,
             begun: false,
             last_time_s: 0,
+            history: None,
             digest: resume.digest,
             buf: Vec::new(),
             unsafe_chunks: Vec::new(),
@@ -182,8 +187,10 @@ impl Sink {
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
         let mut begun = self.begun;
+        let mut history = self.history.clone();
         for chunk in &chunks {
-            frame_chunk(&mut buf, chunk, &mut chain, &mut last_time_s, &mut begun);
+            let noted = (&mut last_time_s, &mut begun, &mut history);
+            frame_chunk(&mut buf, chunk, &mut chain, noted);
         }
         let result = self.append(&buf);
         if result.is_ok() {
@@ -192,6 +199,7 @@ impl Sink {
             self.written.chain = chain;
             self.last_time_s = last_time_s;
             self.begun = begun;
+            self.history = history;
         }
         let bytes = buf.len() as u64;
         if buf.capacity() <= 4 << 20 {
@@ -332,13 +340,15 @@ impl Sink {
         }
         let open = dir.create_incr()?;
         let (mut chain, mut begun, mut last_time_s) = (self.safe.chain, false, 0);
+        let mut history = self.history.clone();
         let mut buf = Vec::new();
         let mut digest = Digest::new();
         let mut len = 0;
         let mut file = &open.file;
         for chunk in &self.unsafe_chunks {
             buf.clear();
-            frame_chunk(&mut buf, chunk, &mut chain, &mut last_time_s, &mut begun);
+            let noted = (&mut last_time_s, &mut begun, &mut history);
+            frame_chunk(&mut buf, chunk, &mut chain, noted);
             failpoint::pass("aof.recover-write")?;
             file.write_all(&buf)?;
             digest.write(&buf);
@@ -388,10 +398,12 @@ fn frame_chunk(
     buf: &mut Vec<u8>,
     chunk: &Chunk,
     chain: &mut Chain,
-    last_time_s: &mut i64,
-    begun: &mut bool,
+    (last_time_s, begun, history): (&mut i64, &mut bool, &mut Option<String>),
 ) {
     let mut lead = 0;
+    if chunk.ends.is_empty() {
+        return;
+    }
     if let Some(now) = chunk.time_s.filter(|now| *now != *last_time_s) {
         let before = buf.len();
         buf.extend_from_slice(b"#TS:");
@@ -399,6 +411,18 @@ fn frame_chunk(
         buf.extend_from_slice(b"\r\n");
         lead = buf.len() - before;
         *last_time_s = now;
+    }
+    if chunk.history.is_some() {
+        history.clone_from(&chunk.history);
+    }
+    if let Some(id) = history
+        .as_ref()
+        .filter(|_| chunk.history.is_some() || !*begun)
+    {
+        buf.extend_from_slice(b"#R:");
+        buf.extend_from_slice(id.as_bytes());
+        buf.extend_from_slice(b"\r\n");
+        lead += id.len() + 5;
     }
     if !*begun {
         chain.write_begin(buf, lead);

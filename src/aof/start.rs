@@ -8,7 +8,7 @@ use super::dir::{Dir, Place};
 use super::load::{self, Loaded, Refused, Request};
 use super::rewrite;
 use super::sink::{Resume, Sink};
-use super::state::{Ready, State, lock, pass_on, promise_of};
+use super::state::{Ready, State, lock, pass_on, promise_of, select_for_file};
 use crate::config::enums::AppendFsync;
 use crate::dispatch::actor::Message;
 use crate::dispatch::busy;
@@ -147,8 +147,12 @@ pub fn booted(server: &mut Server, result: Result<(), &io::Error>) {
 /// Takes a loaded data set over and goes on writing where its files end.
 fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
     let retention = u64::from(server.core.config.aof_history_retention);
+    let place = loaded.place.clone();
     let (mut dir, resume) = install(server, loaded);
     dir.make()?;
+    if let Some((id, offset, db)) = place {
+        server.runner().resume_at(id, offset, db);
+    }
     let (open, resume) = match dir.open_last_incr()? {
         Some(open) => (open, resume),
         None => {
@@ -183,10 +187,12 @@ fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
         policy != AppendFsync::No,
     );
     core.aof.writer = Some(State::start_writer(core, sink, dir.clone())?);
+    core.aof.forget_history();
     core.aof.dir = Some(dir);
     core.aof.sized(size);
     core.held.promise = promise_of(policy);
     core.held.safe = server.ks.log.offset();
+    select_for_file(&server.ks, &server.core);
     server.note_history();
     Ok(())
 }

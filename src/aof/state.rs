@@ -74,6 +74,8 @@ pub struct State {
     pub(super) replaced: Option<Replaced>,
     /// Called at the end of the first rewrite, while the server starts.
     pub(super) boot: Option<Ready>,
+    /// The replication history that the writer was told last.
+    told_history: String,
 }
 
 impl Default for State {
@@ -96,6 +98,7 @@ impl Default for State {
             waiters: Vec::new(),
             replaced: None,
             boot: None,
+            told_history: String::new(),
         }
     }
 }
@@ -141,6 +144,11 @@ impl State {
     /// Why there is no such base yet although it was tried.
     pub fn replaced_failed(&self) -> Option<&str> {
         self.replaced.as_ref()?.failed.as_deref()
+    }
+
+    /// Another writer begins: it has to be told the replication history.
+    pub fn forget_history(&mut self) {
+        self.told_history.clear();
     }
 
     /// A rewrite failed.
@@ -226,7 +234,12 @@ pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
         .config
         .aof_timestamp_enabled
         .then(|| core.unix_us() / 1_000_000);
-    let chunk = chunk_of(taken, time_s);
+    let mut chunk = chunk_of(taken, time_s);
+    let history = &core.repl.history.id;
+    if core.repl.backlog.is_some() && *history != core.aof.told_history && !chunk.ends.is_empty() {
+        chunk.history = Some(history.clone());
+        core.aof.told_history.clone_from(history);
+    }
     let offset = chunk.offset;
     if writer.put(chunk) && core.held.promise == Promise::Written {
         core.release(offset);
@@ -240,6 +253,22 @@ pub fn pass_on(ks: &mut Keyspace, core: &mut Core) {
         Runner { ks, core }.feed_replicas(&taken);
         take_turn(core, taken);
     }
+}
+
+/// A file of a replica begins, or goes on: the stream of its master does not select its database again for that.
+pub fn select_for_file(ks: &Keyspace, core: &Core) {
+    let (Some(following), Some(writer)) = (&core.repl.following, &core.aof.writer) else {
+        return;
+    };
+    let (mut bytes, db) = (Vec::new(), following.db.to_string());
+    crate::log::encode(&mut bytes, [&b"SELECT"[..], db.as_bytes()].into_iter());
+    let offset = ks.log.offset();
+    writer.put(Chunk {
+        ends: vec![(bytes.len(), offset)],
+        bytes,
+        offset,
+        ..Chunk::default()
+    });
 }
 
 /// `CONFIG SET appendfsync`.

@@ -14,6 +14,7 @@ use crate::config::{Action, Directive, SetContext};
 use crate::dispatch::{apply, crash, gate};
 use crate::keyspace::KeyStats;
 use crate::keyspace::evict::Pool;
+use crate::replication::SyncStats;
 
 const ROW: Spec = Spec {
     group: Group::Server,
@@ -138,7 +139,13 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
         .collect();
     let context = SetContext {
         local: gate::is_local(ctx.client),
-        loading: ctx.core.rdb.loading.is_some(),
+        loading: ctx.core.rdb.loading.is_some()
+            || ctx
+                .core
+                .repl
+                .following
+                .as_ref()
+                .is_some_and(|f| f.loading.is_some()),
     };
     let pending = ctx
         .core
@@ -277,6 +284,7 @@ fn resetstat(ctx: &mut Ctx<'_>) -> Outcome {
     ks.reaper.reset_freed();
     ctx.core.stats.reset();
     ctx.core.scripts.evicted = 0;
+    ctx.core.repl.stats = SyncStats::default();
     if let Some(listeners) = &ctx.core.listeners {
         listeners.counters().rejected.store(0, Ordering::Relaxed);
     }

@@ -240,6 +240,13 @@ impl Core {
         self.pause.filter(|pause| pause.until_ms > self.now_ms())
     }
 
+    /// `maxmemory`, and what of the memory in use is not counted towards it.
+    pub fn memory_limit(&self) -> u64 {
+        let buffers = self.repl.buffer_memory();
+        let beyond = buffers.saturating_sub(self.config.repl_backlog_size);
+        self.config.maxmemory.saturating_add(beyond)
+    }
+
     /// The pause that is in force now, if any.
     pub fn active_pause(&self) -> Option<Pause> {
         let until_written = Pause {

@@ -84,6 +84,7 @@ impl Server {
             self.runner().replication_cron();
         }
         self.runner().start_transfer_if_due();
+        self.runner().feed_slow_replicas();
         if !self.ks.own_deadlines.is_empty() {
             self.ks.expire_own();
             self.runner().end_slice();

@@ -393,7 +393,7 @@ impl Runner<'_> {
             return true;
         }
         self.ks.effects.watching = self.core.is_watching();
-        let limit = self.core.config.maxmemory;
+        let limit = self.core.memory_limit();
         let begin = self.core.clock.mono_us();
         let mut freed_any = false;
         // What others are to be told takes memory too, for a moment: it is no reason to evict more.

@@ -158,6 +158,20 @@ impl Backlog {
         chunks
     }
 
+    /// As [`Backlog::from`], but no more than some blocks beyond `most` bytes; and the offset behind them.
+    pub fn some_from(&self, offset: u64, most: usize) -> (Vec<Chunk>, u64) {
+        let mut end = offset;
+        let mut chunks = self.from(offset);
+        let enough = chunks.iter().position(|chunk| {
+            end += chunk.bytes().len() as u64;
+            end - offset >= most as u64
+        });
+        if let Some(last) = enough {
+            chunks.truncate(last + 1);
+        }
+        (chunks, end)
+    }
+
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
         self.blocks.len() * (BLOCK + 48) + self.tail.capacity()
@@ -200,6 +214,14 @@ mod tests {
                 assert_eq!(bytes(&backlog.from(offset)), all[from..], "{round}");
             }
             assert!(!backlog.contains(backlog.first().wrapping_sub(1)));
+            let (mut at, mut pieces) = (backlog.first(), Vec::new());
+            while at < backlog.end() {
+                let (chunks, next) = backlog.some_from(at, 100_000);
+                assert!(next > at && next - at < 100_000 + BLOCK as u64);
+                pieces.extend(bytes(&chunks));
+                at = next;
+            }
+            assert_eq!(pieces, bytes(&backlog.from(backlog.first())));
         }
         assert!(backlog.first() > 1000, "old bytes went");
     }

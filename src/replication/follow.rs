@@ -192,6 +192,7 @@ impl Runner<'_> {
             generation,
             timeout: Duration::from_secs(u64::from(self.core.config.repl_timeout)),
             nodelay: !self.core.config.repl_disable_tcp_nodelay,
+            source: self.core.config.bind_source_addr.clone(),
         };
         let handle = match &self.core.mailbox {
             Some(mailbox) => Some(
@@ -549,6 +550,21 @@ impl Runner<'_> {
             return;
         };
         let db = self.db_of(db);
+        if self.resume_at(id, offset, db) {
+            return;
+        }
+        // What was over when the file was read goes by the stream, for replicas that have it.
+        let before = self.ks.stats.expired;
+        self.ks.now_ms = self.core.unix_us() / 1000;
+        while self.ks.expire_slice(&mut || false) == Slice::More {}
+        let expired = self.ks.stats.expired - before;
+        self.core.rdb.load_expired += expired;
+        self.core.rdb.loaded = self.core.rdb.loaded.saturating_sub(expired);
+        self.end_slice();
+    }
+
+    /// The data that was loaded at start stands here in a stream. True if this server is a replica.
+    pub fn resume_at(&mut self, id: String, offset: u64, db: usize) -> bool {
         self.ks.log.detach(Consumer::Replicas);
         self.ks.log.set_offset(offset);
         self.ks.log.close_gap();
@@ -560,17 +576,10 @@ impl Runner<'_> {
         repl.history = History::of(id);
         if let Some(following) = &mut repl.following {
             following.db = db;
-            return;
+            return true;
         }
         repl.history.branch(offset, random_hex());
-        // What was over when the file was read goes by the stream, for replicas that have it.
-        let before = self.ks.stats.expired;
-        self.ks.now_ms = self.core.unix_us() / 1000;
-        while self.ks.expire_slice(&mut || false) == Slice::More {}
-        let expired = self.ks.stats.expired - before;
-        self.core.rdb.load_expired += expired;
-        self.core.rdb.loaded = self.core.rdb.loaded.saturating_sub(expired);
-        self.end_slice();
+        false
     }
 
     /// Whole databases take the place of the present ones, whose memory another thread frees.

@@ -3,11 +3,13 @@
 //! business; [`Report`]s bring it there.
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Pipe, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
 
 use super::divergence::{Outcome, Plan};
 use super::handshake::{Handshake, Identity, MasterFacts, Step, request};
@@ -105,6 +107,8 @@ pub struct Target {
     /// Silence that ends the connection; see [`Shared::timeout_ms`].
     pub timeout: Duration,
     pub nodelay: bool,
+    /// `bind-source-addr`: the address to connect from; empty if none.
+    pub source: String,
 }
 
 /// What the thread tells the actor; some want an answer.
@@ -306,7 +310,7 @@ impl Link {
         let mut last = "Unable to connect to MASTER: no address".to_string();
         let timeout = Duration::from_millis(self.shared.timeout_ms.load(Ordering::Acquire).max(1));
         for addr in addrs {
-            match TcpStream::connect_timeout(&addr, timeout) {
+            match connect_from(&target.source, addr, timeout) {
                 Ok(socket) => {
                     let failed = text("Unable to set up the link");
                     socket.set_nodelay(target.nodelay).map_err(&failed)?;
@@ -492,6 +496,20 @@ impl Link {
             }
         }
     }
+}
+
+/// Connects to `addr`, from the address `source` unless that is empty.
+fn connect_from(source: &str, addr: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
+    if source.is_empty() {
+        return TcpStream::connect_timeout(&addr, timeout);
+    }
+    let source: IpAddr = source
+        .parse()
+        .map_err(|_| io::Error::other("bind-source-addr is no address"))?;
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.connect_timeout(&addr.into(), timeout)?;
+    Ok(socket.into())
 }
 
 fn read_error(error: io::Error) -> End {

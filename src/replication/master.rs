@@ -15,6 +15,11 @@ use crate::log::{Consumer, Taken};
 use crate::net::conn::Conn;
 use crate::resp::reply::Chunk;
 
+/// Bytes of the stream that wait in a replica's output before the rest waits in the backlog.
+const AHEAD: usize = 1 << 20;
+/// Bytes that it gets at a time then.
+const REFILL: usize = 8 << 20;
+
 /// Where a replica stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplicaState {
@@ -64,6 +69,8 @@ pub struct Replica {
     pub old_protocol: bool,
     /// Offset at which its data was taken: the stream goes on there.
     pub start: u64,
+    /// It reads slowly: from this offset on it gets the stream out of the backlog, when it has room.
+    pub next: Option<u64>,
     /// What it has confirmed, what of that is on its disk, and when (monotonic ms).
     pub ack: u64,
     pub fsync_ack: u64,
@@ -91,9 +98,17 @@ impl Replica {
         (ip, self.intro.port)
     }
 
-    /// It has not got all data yet: the stream behind that is kept for it.
-    pub fn is_behind(&self) -> bool {
-        matches!(self.state, ReplicaState::Transfer | ReplicaState::WaitAck)
+    /// The offset from which on the backlog is kept for it: it has not got all data yet, or reads slowly.
+    pub fn needs(&self) -> Option<u64> {
+        match self.state {
+            ReplicaState::WaitTransfer => None,
+            ReplicaState::Transfer | ReplicaState::WaitAck => Some(self.start),
+            ReplicaState::Online => self.next,
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.conn.pending_out.load(Ordering::Relaxed)
     }
 
     fn push(&self, chunks: impl IntoIterator<Item = Chunk>) {
@@ -162,9 +177,16 @@ impl Runner<'_> {
         if taken.bytes.is_empty() {
             return;
         }
-        let behind = repl.replicas.values().filter(|r| r.is_behind());
-        let needed = behind.map(|r| r.start).min().unwrap_or(u64::MAX);
-        backlog.append(&taken.bytes, needed);
+        let first = backlog.end();
+        // A replica that has enough to read gets this later; so all of them share it.
+        for replica in repl.replicas.values_mut() {
+            let online = replica.state == ReplicaState::Online;
+            if online && replica.next.is_none() && replica.waiting() > AHEAD {
+                replica.next = Some(first);
+            }
+        }
+        let needed = repl.replicas.values().filter_map(Replica::needs).min();
+        backlog.append(&taken.bytes, needed.unwrap_or(u64::MAX));
         if taken.offset == self.ks.log.offset()
             && let Some(db) = self.ks.log.selected()
         {
@@ -178,6 +200,7 @@ impl Runner<'_> {
         for id in ids {
             if let Some(replica) = self.core.repl.replicas.get(&id)
                 && replica.state == ReplicaState::Online
+                && replica.next.is_none()
             {
                 let bytes = shared.get_or_insert_with(|| Arc::new(taken.bytes.clone()));
                 replica.push([Chunk::Shared(bytes.clone())]);
@@ -186,6 +209,26 @@ impl Runner<'_> {
                 }
             }
             self.core.check_output_limit(id);
+        }
+        self.feed_slow_replicas();
+    }
+
+    /// Replicas that have read what they had get more out of the backlog.
+    pub fn feed_slow_replicas(&mut self) {
+        let core = &mut *self.core;
+        let Some(backlog) = &core.repl.backlog else {
+            return;
+        };
+        for replica in core.repl.replicas.values_mut() {
+            let Some(next) = replica.next.filter(|_| replica.waiting() < AHEAD / 2) else {
+                continue;
+            };
+            let (chunks, end) = backlog.some_from(next, REFILL);
+            replica.push(chunks);
+            replica.next = (end < backlog.end()).then_some(end);
+            if let Some(client) = core.clients.get_mut(replica.id) {
+                client.total_out += end - next;
+            }
         }
     }
 
@@ -202,12 +245,10 @@ impl Runner<'_> {
         }
         replica.state = ReplicaState::Online;
         replica.ack_ms = now_ms;
-        replica.push(backlog.from(replica.start));
-        if let Some(client) = self.core.clients.get_mut(id) {
-            client.total_out += backlog.end().saturating_sub(replica.start);
-        }
+        replica.next = Some(replica.start);
         let (ip, port) = replica.address();
         tracing::info!("Synchronization with replica {ip}:{port} succeeded");
+        self.feed_slow_replicas();
     }
 
     /// A replica tells how far it is.
@@ -265,6 +306,7 @@ impl Runner<'_> {
             state: ReplicaState::WaitTransfer,
             old_protocol,
             start: 0,
+            next: None,
             ack: 0,
             fsync_ack: 0,
             ack_ms: now_ms,

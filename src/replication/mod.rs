@@ -91,8 +91,8 @@ impl Replication {
 
     /// The lowest offset that a replica in transfer goes on from.
     pub fn needed(&self) -> u64 {
-        let behind = self.replicas.values().filter(|r| r.is_behind());
-        behind.map(|r| r.start).min().unwrap_or(u64::MAX)
+        let offsets = self.replicas.values().filter_map(Replica::needs);
+        offsets.min().unwrap_or(u64::MAX)
     }
 
     /// Bytes of the stream that are kept: the backlog, and what the slowest replica has not been sent. All replicas
@@ -126,16 +126,18 @@ impl Replication {
         following?.client.as_deref()
     }
 
-    /// Bytes of the stream that wait for a replica in transfer; they are in the backlog.
+    /// Bytes of the stream that wait for a replica in transfer, or for one that reads slowly.
     pub fn stream_waiting(&self, id: u64) -> Option<u64> {
         let replica = self.replicas.get(&id)?;
+        let end = self.backlog.as_ref().map_or(0, Backlog::end);
+        let kept = replica.needs().map(|from| end.saturating_sub(from));
         match replica.state {
-            ReplicaState::Online => None,
-            ReplicaState::WaitTransfer => Some(0),
-            ReplicaState::Transfer | ReplicaState::WaitAck => {
-                let end = self.backlog.as_ref().map_or(0, Backlog::end);
-                Some(end.saturating_sub(replica.start))
+            // What is in its output comes on top.
+            ReplicaState::Online => {
+                let output = replica.conn.pending_out.load(Ordering::Relaxed) as u64;
+                kept.map(|kept| kept + output)
             }
+            _ => Some(kept.unwrap_or(0)),
         }
     }
 

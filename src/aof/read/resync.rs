@@ -102,7 +102,7 @@ impl<R: Read> Reader<R> {
             };
             let line = &self.buf[self.pos..end];
             match frame::parse(line, &self.buf[self.start..end]) {
-                Ok(Line::Time(_)) => self.pos = end,
+                Ok(Line::Time(_) | Line::History(_)) => self.pos = end,
                 Ok(Line::Begin(_) | Line::End(_)) => return Ok(true),
                 Ok(Line::Frame(head)) => {
                     if head.len > self.left(end) || !self.fill(end, head.len as usize)? {

@@ -4,6 +4,7 @@ use tikv_jemalloc_ctl::{epoch, stats};
 
 use super::{Lines, Source, human};
 use crate::base::{alloc, sys};
+use crate::dispatch::client::ClientType;
 use crate::script::Scripts;
 
 /// Figures that INFO and MEMORY show, taken at one time.
@@ -33,7 +34,11 @@ impl Memory {
             read.ok().filter(|_| fresh).unwrap_or(0) as u64
         };
         let used = source.used;
-        let clients: u64 = source.clients().map(|c| c.memory()).sum();
+        let clients: u64 = source
+            .clients()
+            .filter(|c| c.client_type() != ClientType::Replica)
+            .map(|c| c.memory())
+            .sum();
         let tables: u64 = ks.dbs.iter().map(|db| db.table.memory() as u64).sum();
         Memory {
             used,

@@ -198,7 +198,16 @@ pub(super) fn set(ctx: &mut Ctx<'_>) -> Outcome {
     let expire = options.expiration.as_expire(deadline);
     store(ctx, key, 2, expire);
     let plain = options.condition.is_none_or(|c| c.is_presence());
-    if options.get || deadline.is_some() || !plain {
+    // PXAT says what any replica understands.
+    let absolute = matches!(
+        options.expiration,
+        Expiration::Time {
+            seconds: false,
+            absolute: true,
+            ..
+        }
+    );
+    if options.get || deadline.is_some() && !absolute || !plain {
         log_set(&mut ctx.db, key, value, expire);
     }
     Ok(())
@@ -278,7 +287,7 @@ pub(super) fn apply_expiration(
             db.unlink(key);
             db.effect(Class::GENERIC, "del", key, 1);
             if log {
-                db.log(&[b"DEL", key]);
+                db.log(&[db.ks.verbs.expire.as_bytes(), key]);
             }
         }
         Some(at) => {

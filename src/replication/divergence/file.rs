@@ -318,7 +318,7 @@ impl Walk {
                         out.command(&words, &raw, wanted)?;
                     }
                 }
-                Ok(Some(Item::Time(_) | Item::End(_))) => {}
+                Ok(Some(Item::Time(_) | Item::History(_) | Item::End(_))) => {}
                 Err(fault) => return Ok(Some(format!("{} {fault}", part.name))),
             }
         }
