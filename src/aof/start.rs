@@ -178,6 +178,8 @@ fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
     let dir = Arc::new(Mutex::new(dir));
     let core = &mut server.core;
     core.repl.divergence.runs.go_on(&runs, resume.chain.seq);
+    let history = &mut core.repl.history;
+    history.earlier = core.repl.divergence.runs.before(&history.id2);
     server.ks.log.attach(Consumer::File);
     let policy = core.config.appendfsync;
     let sink = Sink::new(

@@ -159,7 +159,7 @@ impl Runner<'_> {
         let fork = known.then(|| fork(&ours, &theirs)).flatten();
         let (fork, source) = match fork {
             Some(fork) if fork >= end => return None,
-            Some(fork) => (Some(fork), self.source(fork)),
+            Some(fork) => (Some(fork), self.source(fork, &theirs)),
             None => match repl.divergence.runs.fork(&theirs) {
                 Some((fork, span)) => (Some(fork), self.file_source(fork, span)),
                 None if repl.divergence.was_master && !self.ks.is_empty() => (
@@ -181,7 +181,7 @@ impl Runner<'_> {
     }
 
     /// Where the stream from `fork` on is.
-    fn source(&self, fork: u64) -> Source {
+    fn source(&self, fork: u64, theirs: &Line) -> Source {
         let late = match &self.core.repl.backlog {
             Some(backlog) => match backlog.mark_before(fork) {
                 Some((at, db)) => {
@@ -202,7 +202,11 @@ impl Runner<'_> {
             None => None,
         };
         if self.core.aof.dir.is_some() {
-            return self.file_source(fork, self.core.repl.divergence.runs.present());
+            // A server that went on from its file has the end of an earlier run there.
+            let runs = &self.core.repl.divergence.runs;
+            let former = runs.fork(theirs).filter(|(at, _)| *at == fork);
+            let span = former.map_or(runs.present(), |(_, span)| span);
+            return self.file_source(fork, span);
         }
         late.unwrap_or(Source::None("the backlog does not reach back so far"))
     }

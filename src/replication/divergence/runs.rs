@@ -60,17 +60,43 @@ impl Runs {
         }
     }
 
-    /// Where the latest of the former runs and another history part.
+    /// Where the former runs and another history part: the latest such place, in the run that came to it first.
     pub fn fork(&self, theirs: &Line) -> Option<(u64, Span)> {
-        let mut last = self.after;
-        for run in self.former.iter().rev() {
-            if let Some(at) = fork(&run.history.line(u64::MAX), theirs) {
-                let after = run.after;
-                return Some((at, Span { after, last }));
+        let (mut last, mut found) = (self.after, None);
+        for Run { after, history } in self.former.iter().rev() {
+            if let Some(at) = fork(&history.line(u64::MAX), theirs)
+                && found.is_none_or(|(best, _)| at >= best)
+            {
+                found = Some((
+                    at,
+                    Span {
+                        after: *after,
+                        last,
+                    },
+                ));
             }
-            last = run.after;
+            last = *after;
         }
-        None
+        found
+    }
+
+    /// The histories that came before this one, each with the offset at which it ended, the latest first.
+    pub fn before(&self, id: &str) -> Line {
+        let (mut id, mut line) = (id, Line::new());
+        for Run { history, .. } in self
+            .former
+            .iter()
+            .rev()
+            .filter(|run| run.history.id2 != NO_ID)
+        {
+            if history.id == id
+                && let Ok(end) = u64::try_from(history.second_offset - 1)
+            {
+                line.push((history.id2.clone(), end));
+                id = &history.id2;
+            }
+        }
+        line
     }
 
     pub fn is_noted(&self, history: &History) -> bool {
