@@ -69,8 +69,11 @@ impl Bench {
         }
     }
 
+    /// Has everything synced. Without a policy that syncs by itself, a wish is for what is written by then.
     fn wait_synced(&self) {
         let offset = self.offset;
+        self.wait_until(|s| s.written.load(Ordering::Acquire) >= offset);
+        self.writer().request_sync();
         self.wait_until(|s| s.synced.load(Ordering::Acquire) >= offset);
     }
 
