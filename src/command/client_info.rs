@@ -19,7 +19,6 @@ fn flag_letters(client: &Client, core: &Core) -> String {
     let table = [
         (is(ClientFlags::REPLICA), 'S'),
         (is(ClientFlags::MONITOR), 'O'),
-        (is(ClientFlags::REPLICA), 'S'),
         (is(ClientFlags::MASTER), 'M'),
         (client.subs.is_some(), 'P'),
         (client.multi.is_some(), 'x'),

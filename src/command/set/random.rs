@@ -103,7 +103,12 @@ fn pop_all(ctx: &mut Ctx<'_>) -> Outcome {
     ctx.db.unlink(key);
     ctx.db.effect(Class::SET, "spop", key, len);
     ctx.db.effect(Class::GENERIC, "del", key, 0);
-    ctx.db.log(&[b"DEL", key]);
+    let verb: &[u8] = if ctx.core.config.lazyfree_lazy_server_del {
+        b"UNLINK"
+    } else {
+        b"DEL"
+    };
+    ctx.db.log(&[verb, key]);
     Ok(())
 }
 
