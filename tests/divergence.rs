@@ -9,55 +9,24 @@ mod machine;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use machine::Machine;
-use support::Client;
+use support::replicas::{self, info as field, until};
 
 fn machine(more: &[&str]) -> Machine {
-    let fixed = [
-        "--enable-debug-command",
-        "yes",
-        "--repl-diskless-sync-delay",
-        "0",
-    ];
-    let mut machine = Machine::new(&[&fixed, more].concat());
+    let mut machine = Machine::new(&[replicas::OPTIONS, more].concat());
     machine.start();
     machine
 }
 
-fn field(client: &mut Client, name: &str) -> String {
-    let text = client.call(&["INFO", "replication"]).text();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.unwrap_or_default().trim().to_string()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        let late = begin.elapsed() > Duration::from_secs(30);
-        assert!(!late, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn follow(replica: &Machine, master: &Machine) {
-    let port = master.addr().port();
-    let reply = replica.call(&format!("REPLICAOF 127.0.0.1 {port}"));
-    assert_eq!(reply.text(), "OK");
-    let mut client = replica.connect();
-    until("the link is up", || {
-        field(&mut client, "master_link_status") == "up"
-    });
+    replicas::follow(&mut replica.connect(), master.addr().port());
 }
 
 /// Both have the same, and the replica knows it.
 fn until_same(a: &Machine, b: &Machine) {
-    let offset = |m: &Machine| field(&mut m.connect(), "master_repl_offset");
-    until("the same offset", || offset(a) == offset(b));
-    assert_eq!(digest(a), digest(b));
+    replicas::until_same(&mut a.connect(), &mut b.connect());
 }
 
 fn digest(machine: &Machine) -> String {
@@ -246,11 +215,10 @@ fn a_rewrite_after_the_switch_is_told() {
     old.start();
     follow(&old, &new);
     let mut client = old.connect();
-    let get = |client: &mut Client, name| field(client, name);
-    assert_eq!(get(&mut client, "divergence_last_status"), "incomplete");
-    assert_eq!(get(&mut client, "divergence_not_saved"), "1");
-    assert_eq!(get(&mut client, "divergence_saved_commands"), "1");
-    assert!(get(&mut client, "divergence_last_file").ends_with("-incomplete.aof"));
+    assert_eq!(field(&mut client, "divergence_last_status"), "incomplete");
+    assert_eq!(field(&mut client, "divergence_not_saved"), "1");
+    assert_eq!(field(&mut client, "divergence_saved_commands"), "1");
+    assert!(field(&mut client, "divergence_last_file").ends_with("-incomplete.aof"));
     assert!(old.log().contains("was rewritten since then"));
 }
 

@@ -6,63 +6,8 @@ use std::time::{Duration, Instant};
 
 use support::peer::{self, Peer};
 use support::proxy::Proxy;
+use support::replicas::{digest, follow, info, server, until, until_same};
 use support::{Client, Server, Value};
-
-const OPTIONS: &[&str] = &[
-    "--enable-debug-command",
-    "yes",
-    "--repl-diskless-sync-delay",
-    "0",
-];
-
-fn server(more: &[&str]) -> Server {
-    Server::with_options(&[OPTIONS, more].concat())
-}
-
-fn info(client: &mut Client, field: &str) -> String {
-    let text = client.call(&["INFO", "everything"]).text();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(field).and_then(|l| l.strip_prefix(':')));
-    line.unwrap_or_default().trim().to_string()
-}
-
-fn digest(client: &mut Client) -> String {
-    client.call(&["DEBUG", "DIGEST"]).text()
-}
-
-/// Waits until the condition holds.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "{what}: not in time"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn follow(replica: &mut Client, port: u16) {
-    let reply = replica.call(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
-    assert_eq!(reply.text(), "OK");
-    until("the link is up", || {
-        info(replica, "master_link_status") == "up"
-    });
-}
-
-/// The replica has everything that the master has.
-fn until_same(master: &mut Client, replica: &mut Client) {
-    // Between two questions a key may expire: both are asked again until the last one has gone.
-    until(
-        "the replica has the offset and the data of its master",
-        || {
-            let offset = info(master, "master_repl_offset");
-            let (left, right) = (digest(master), digest(replica));
-            offset == info(replica, "master_repl_offset") && left == right
-        },
-    );
-}
 
 /// Writes of every type, some of them random, some that expire, some in transactions.
 fn write(client: &mut Client, round: usize) {

@@ -9,52 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::proxy::Proxy;
+use support::replicas::{follow, info, server, until, until_same};
 use support::{Client, Server, TempDir};
-
-const OPTIONS: &[&str] = &[
-    "--enable-debug-command",
-    "yes",
-    "--repl-diskless-sync-delay",
-    "0",
-];
-
-fn server(more: &[&str]) -> Server {
-    Server::with_options(&[OPTIONS, more].concat())
-}
-
-fn info(client: &mut Client, field: &str) -> String {
-    let text = client.call(&["INFO", "everything"]).text();
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(field).and_then(|l| l.strip_prefix(':')));
-    line.unwrap_or_default().trim().to_string()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        let late = begin.elapsed() > Duration::from_secs(30);
-        assert!(!late, "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn follow(replica: &mut Client, port: u16) {
-    until("it has loaded", || info(replica, "loading") == "0");
-    let reply = replica.call(&["REPLICAOF", "127.0.0.1", &port.to_string()]);
-    assert_eq!(reply.text(), "OK");
-    until("the link is up", || {
-        info(replica, "master_link_status") == "up"
-    });
-}
-
-fn until_same(master: &mut Client, replica: &mut Client) {
-    until("the replica is at the master's offset", || {
-        info(master, "master_repl_offset") == info(replica, "master_repl_offset")
-    });
-    let digest = |client: &mut Client| client.call(&["DEBUG", "DIGEST"]).text();
-    assert_eq!(digest(master), digest(replica));
-}
 
 /// One of the writers of the storm, until it is told to stop.
 fn write_until(stop: &AtomicBool, mut client: Client, kind: usize) {

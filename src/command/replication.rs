@@ -7,7 +7,8 @@ use super::spec::{DocFlags, Group, Spec, cats, flags};
 use crate::base::num;
 use crate::dispatch::blocked::{Block, Wait};
 use crate::dispatch::client::ClientFlags;
-use crate::replication::follow::{Failover, LinkState};
+use crate::replication::failover::Failover;
+use crate::replication::follow::LinkState;
 use crate::replication::master::Waiter;
 
 const ROW: Spec = Spec {

@@ -1,6 +1,8 @@
 //! The replica's side on the actor's thread: which master is followed, what comes from it, and the
 //! way back to being a master.
 
+mod apply;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,8 +12,7 @@ use super::handshake::{Identity, MasterFacts};
 use super::history::History;
 use super::link::{self, End, EndKind, Handle, NO_FILE, Report, Target};
 use crate::base::num;
-use crate::command::args::Args;
-use crate::config::enums::{PropagationErrorBehavior, ReplDisklessLoad};
+use crate::config::enums::ReplDisklessLoad;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::core::{Core, random_hex};
 use crate::dispatch::run::Runner;
@@ -22,8 +23,6 @@ use crate::log::Consumer;
 use crate::net::conn::Conn;
 use crate::rdb::load::{LoadOptions, Loaded};
 use crate::replication::backlog::Backlog;
-use crate::resp::reply::Reply;
-use crate::resp::request::{Batch, Parser, Rules};
 
 /// Where the link stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,18 +92,6 @@ pub enum LoadKind {
     Blocking,
     /// It is of the same history: clients go on with the present data.
     Async,
-}
-
-/// A FAILOVER that is under way.
-#[derive(Clone, Debug)]
-pub struct Failover {
-    /// The replica that is to become the master; none chosen yet.
-    pub target: Option<(String, u16)>,
-    /// Monotonic ms at which it is given up, or forced.
-    pub deadline_ms: Option<i64>,
-    pub force: bool,
-    /// The stream stands still and the target is asked to take over.
-    pub in_progress: bool,
 }
 
 impl Following {
@@ -627,146 +614,12 @@ impl Runner<'_> {
         self.core.tell_synced();
     }
 
-    /// Runs units of the master's stream.
-    fn apply(&mut self, bytes: &[u8]) {
-        let Some(following) = &mut self.core.repl.following else {
-            return;
-        };
-        let Some(mut client) = following.client.take() else {
-            return;
-        };
-        let result = self.apply_units(&mut client, bytes);
-        let offset = self.ks.log.offset();
-        let Some(following) = &mut self.core.repl.following else {
-            return;
-        };
-        if result.is_ok() && client.multi.is_none() {
-            following.db = client.db;
-        }
-        following.client = Some(client);
-        if std::mem::take(&mut following.asked) {
-            following.sync_asked = Some(offset);
-            if let Some(handle) = &following.handle {
-                handle.applied(bytes.len(), offset);
-                handle.ack_now();
-            }
-        } else if let Some(handle) = &following.handle {
-            handle.applied(bytes.len(), offset);
-        }
-        if result.is_err()
-            && let Some(handle) = &following.handle
-        {
-            handle.cut();
-        }
-        if let Err(reason) = result {
-            tracing::error!(
-                "A command of the master failed here, so that the data is not the same any more; it will be copied anew: {reason}"
-            );
-            // Nothing to go on from.
-            self.core.repl.history = History::new();
-        }
-    }
-
-    /// The same for the client that runs the master's commands.
-    ///
-    /// # Errors
-    /// What a command of the master said that failed here.
-    pub fn apply_units(&mut self, client: &mut Client, bytes: &[u8]) -> Result<(), String> {
-        let rules = Rules {
-            authenticated: true,
-            max_bulk: i64::from(i32::MAX),
-            max_query: usize::MAX,
-        };
-        let mut parser = Parser::default();
-        let mut batch = Batch {
-            buf: bytes.to_vec(),
-            ..Batch::default()
-        };
-        let (mut from, mut at) = (0, 0);
-        let mut keep = false;
-        loop {
-            parser
-                .parse(&mut batch, &rules)
-                .map_err(|fault| format!("{fault:?}"))?;
-            if batch.is_empty() {
-                break;
-            }
-            for index in 0..batch.commands.len() {
-                let args = batch.args(index);
-                keep |= !is_talk(&args);
-                at += batch.commands[index].wire as usize;
-                self.apply_one(client, args)?;
-                if client.multi.is_none() {
-                    let unit = &bytes[from..at.min(bytes.len())];
-                    self.ks.log.append_unit(unit, Some(client.db), keep);
-                    (from, keep) = (at, false);
-                }
-            }
-            let mut next = Batch::default();
-            parser.carry(&mut batch, &mut next);
-            batch = next;
-        }
-        // Empty lines behind the last command count as well.
-        if from < bytes.len() && client.multi.is_none() {
-            self.ks
-                .log
-                .append_unit(&bytes[from..], Some(client.db), false);
-        }
-        Ok(())
-    }
-
-    fn apply_one(&mut self, client: &mut Client, args: Args<'_>) -> Result<(), String> {
-        let errors = self.core.stats.total_errors;
-        let mut out = Reply::new();
-        self.execute(client, &mut out, args);
-        if self.core.stats.total_errors == errors {
-            return Ok(());
-        }
-        let (chunks, last) = out.take(Vec::new());
-        let reply = chunks.first().map_or(last.as_slice(), |c| c.bytes());
-        let name = String::from_utf8_lossy(args.get(0)).into_owned();
-        let reply = String::from_utf8_lossy(&reply[..reply.len().min(200)]).into_owned();
-        let reply = reply.trim_end().trim_start_matches('-');
-        if self.goes_on_after_errors() {
-            tracing::warn!(
-                "== CRITICAL == This replica is sending an error to its master: '{reply}' after processing the command '{}'",
-                name.to_ascii_lowercase()
-            );
-            return Ok(());
-        }
-        Err(format!("{name}: {reply}"))
-    }
-
-    /// What a master's command that fails here means: by default the link ends and the data is
-    /// copied anew. Who states `propagation-error-behavior` gets what Redis does.
-    fn goes_on_after_errors(&self) -> bool {
-        let config = &self.core.config;
-        // Who lets clients write here has to expect that.
-        if !config.replica_read_only {
-            return true;
-        }
-        let stated = config.stated.contains("propagation-error-behavior");
-        match config.propagation_error_behavior {
-            PropagationErrorBehavior::Ignore => stated,
-            PropagationErrorBehavior::Panic | PropagationErrorBehavior::PanicOnReplicas => {
-                panic!("a command of the master failed (propagation-error-behavior)")
-            }
-        }
-    }
-
     /// The master wants to know how far this replica is.
     pub fn master_asks(&mut self) {
         if let Some(following) = &mut self.core.repl.following {
             following.asked = true;
         }
     }
-}
-
-/// Commands that a master sends and that change nothing.
-fn is_talk(args: &Args<'_>) -> bool {
-    let name = args.get(0);
-    let talk: [&[u8]; 4] = [b"PING", b"REPLCONF", b"PUBLISH", b"SPUBLISH"];
-    talk.iter().any(|word| name.eq_ignore_ascii_case(word))
 }
 
 impl Core {
@@ -789,63 +642,6 @@ impl Core {
         if following.sync_asked.is_some_and(|offset| synced >= offset) {
             following.sync_asked = None;
             handle.ack_now();
-        }
-    }
-}
-
-impl Runner<'_> {
-    /// Writes wait while the mastership changes hands.
-    pub fn pause_for_failover(&mut self) {
-        self.core.pause = Some(crate::dispatch::core::Pause {
-            until_ms: i64::MAX / 2000,
-            writes_only: true,
-        });
-    }
-
-    /// Ends a FAILOVER that has not come to its end.
-    pub fn abort_failover(&mut self, reason: &str) {
-        let Some(failover) = self.core.repl.failover.take() else {
-            return;
-        };
-        tracing::warn!("Aborting failover: {reason}");
-        self.core.pause = None;
-        if failover.in_progress {
-            self.become_master();
-        }
-    }
-
-    /// Hands the mastership over if the chosen replica has everything, or the time for that is over.
-    pub fn failover_step(&mut self) {
-        let now_ms = self.core.now_ms();
-        let Some(failover) = self.core.repl.failover.clone() else {
-            return;
-        };
-        if failover.in_progress {
-            return;
-        }
-        let offset = self.ks.log.offset();
-        let late = failover.deadline_ms.is_some_and(|at| now_ms >= at);
-        if late && !failover.force {
-            return self.abort_failover("timeout exceeded");
-        }
-        let fits = |r: &&super::master::Replica| {
-            let chosen = failover.target.as_ref().is_none_or(|t| r.address() == *t);
-            chosen && (r.ack >= offset || late)
-        };
-        let found = self.core.repl.online().find(fits);
-        let Some((host, port)) = found.map(super::master::Replica::address) else {
-            return;
-        };
-        if late {
-            tracing::warn!("Failover to {host}:{port} time out exceeded, failing over.");
-        } else {
-            tracing::warn!("Failover target {host}:{port} is synced, failing over.");
-        }
-        if let Some(failover) = &mut self.core.repl.failover {
-            failover.in_progress = true;
-        }
-        if let Err(reason) = self.follow(&host, port, false, true) {
-            self.abort_failover(&reason);
         }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod backlog;
 pub mod divergence;
+pub mod failover;
 pub mod follow;
 pub mod handshake;
 pub mod history;
@@ -54,7 +55,7 @@ pub struct Replication {
     /// What was saved of data that a master did not have.
     pub divergence: divergence::Divergence,
     /// The FAILOVER that is under way.
-    pub failover: Option<follow::Failover>,
+    pub failover: Option<failover::Failover>,
 }
 
 /// Counters that INFO shows.

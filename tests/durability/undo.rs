@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::machine::Machine;
 use crate::support::peer::{self, Peer};
+use crate::support::replicas::{digest, until};
 use crate::support::{Client, Server, Value};
 
 const OPTIONS: &[&str] = &[
@@ -40,21 +41,6 @@ fn fill(client: &mut Client) {
     ] {
         assert!(!client.line(line).is_error(), "{line}");
     }
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(
-            begin.elapsed() < Duration::from_secs(30),
-            "{what}: not in time"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn digest(client: &mut Client) -> String {
-    client.line("DEBUG DIGEST").text()
 }
 
 #[test]

@@ -7,6 +7,7 @@
 pub mod later;
 pub mod peer;
 pub mod proxy;
+pub mod replicas;
 pub mod resp;
 pub mod shape;
 pub mod words;

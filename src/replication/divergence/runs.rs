@@ -1,7 +1,7 @@
 //! Which units of the append-only file belong to which history: a note beside the manifest.
 //!
-//! A server that starts from its file begins a new history, with offsets from 0. Units of the file are
-//! numbered through, so a run is the number at which it began and the history that it had.
+//! A master that starts from its file begins a new history: where the former one stood, if the file tells that, else at
+//! offset 0. Units of the file are numbered through, so a run is the number at which it began and the history that it had.
 
 use std::io;
 use std::path::Path;
