@@ -5,12 +5,12 @@ use std::cell::Cell;
 use mlua::{Function, Lua, MultiValue, Table, Value};
 use sha1::{Digest, Sha1};
 
-use super::convert;
 use super::engine::{Params, Raise, native, obey, one, room_for};
 use super::exchange::{Registration, Request, Shared, Step, suspend};
 use super::flags::{BAD_NAME, ScriptFlags, valid_name};
 use super::libs::{bad_argument, type_name};
 use super::trampoline;
+use super::{convert, direct};
 use crate::base::num;
 use crate::log::{Consumer, Spread};
 
@@ -34,6 +34,11 @@ pub fn host(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
     host.raw_set(
         "bind_host",
         lua.create_function(|lua, f| trampoline::counted(lua, f))?,
+    )?;
+    let shared = exchange.clone();
+    host.raw_set(
+        "bind_command",
+        lua.create_function(move |lua, f| direct::command(lua, f, &shared))?,
     )?;
     host.raw_set("where", where_function(lua)?)?;
     host.raw_set("constants", constants(lua)?)?;
@@ -153,7 +158,8 @@ where
 }
 
 fn call(lua: &Lua, shared: &Shared, values: MultiValue) -> Result<(Value, bool), Raise> {
-    {
+    let answered = std::mem::take(&mut shared.borrow_mut().answered);
+    if !answered {
         let params = Params::new(values)?;
         let mut exchange = shared.borrow_mut();
         exchange.request.clear();
@@ -163,9 +169,12 @@ fn call(lua: &Lua, shared: &Shared, values: MultiValue) -> Result<(Value, bool),
             );
         }
         request(&params, &mut exchange.request)?;
-    }
-    if !suspend(Step::Call) {
-        return Err("ERR redis.call/pcall can only be called inside a script invocation".into());
+        drop(exchange);
+        if !suspend(Step::Call) {
+            return Err(
+                "ERR redis.call/pcall can only be called inside a script invocation".into(),
+            );
+        }
     }
     let mut exchange = shared.borrow_mut();
     if exchange.request.buf.capacity() > 64 * 1024 {
@@ -192,7 +201,7 @@ fn request(params: &Params, request: &mut Request) -> Result<(), Raise> {
             Params::Few(values) => values.get(at).map(std::borrow::Cow::Borrowed),
             Params::Many(..) => Some(std::borrow::Cow::Owned(params.get(at)?)),
         };
-        match value.as_deref() {
+        let fits = match value.as_deref() {
             Some(Value::String(text)) => {
                 request.push(|buf| buf.extend_from_slice(&text.as_bytes()))
             }
@@ -203,6 +212,10 @@ fn request(params: &Params, request: &mut Request) -> Result<(), Raise> {
                     "ERR Lua redis lib command arguments must be strings or integers".into(),
                 );
             }
+        };
+        if !fits {
+            request.clear();
+            return Err("ERR the arguments of the command are too long".into());
         }
     }
     Ok(())

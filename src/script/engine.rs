@@ -17,7 +17,7 @@ use corosensei::{Coroutine, CoroutineResult};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 
 use super::exchange::{Exchange, Job, Shared, Step, YIELDER, suspend};
-use super::{api, libs};
+use super::{api, direct, libs};
 
 /// Instructions between two looks at the clock.
 const HOOK_INSTRUCTIONS: u32 = 10_000;
@@ -158,11 +158,10 @@ impl Engine {
         &mut self,
         script: Handle,
         keys: impl ExactSizeIterator<Item = &'a [u8]>,
-        argv: impl ExactSizeIterator<Item = &'a [u8]>,
+        argv: impl Iterator<Item = &'a [u8]>,
         host: &mut dyn Host,
     ) -> Result<Value, Failure> {
-        let arguments = self.arguments(script, keys, argv).map_err(internal)?;
-        self.run(self.runners.script.clone(), arguments, host)
+        self.run(self.runners.script.clone(), script, keys, argv, host)
     }
 
     /// Runs a function of a library.
@@ -173,11 +172,10 @@ impl Engine {
         &mut self,
         function: Handle,
         keys: impl ExactSizeIterator<Item = &'a [u8]>,
-        argv: impl ExactSizeIterator<Item = &'a [u8]>,
+        argv: impl Iterator<Item = &'a [u8]>,
         host: &mut dyn Host,
     ) -> Result<Value, Failure> {
-        let arguments = self.arguments(function, keys, argv).map_err(internal)?;
-        self.run(self.runners.function.clone(), arguments, host)
+        self.run(self.runners.function.clone(), function, keys, argv, host)
     }
 
     /// Runs the code of a library, which registers its functions.
@@ -185,42 +183,28 @@ impl Engine {
     /// # Errors
     /// How it failed.
     pub fn run_library(&mut self, code: Handle, host: &mut dyn Host) -> Result<(), Failure> {
-        let arguments = MultiValue::from_iter([Value::Integer(code.0)]);
-        self.run(self.runners.library.clone(), arguments, host)
+        let none = std::iter::empty;
+        self.run(self.runners.library.clone(), code, none(), none(), host)
             .map(drop)
     }
 
-    fn arguments<'a>(
-        &self,
-        function: Handle,
-        keys: impl ExactSizeIterator<Item = &'a [u8]>,
-        argv: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> mlua::Result<MultiValue> {
-        Ok(MultiValue::from_iter([
-            Value::Integer(function.0),
-            Value::Table(self.strings(keys)?),
-            Value::Table(self.strings(argv)?),
-        ]))
-    }
-
-    fn strings<'a>(&self, items: impl ExactSizeIterator<Item = &'a [u8]>) -> mlua::Result<Table> {
-        let table = self.lua.create_table_with_capacity(items.len(), 0)?;
-        for item in items {
-            table.raw_push(self.lua.create_string(item)?)?;
-        }
-        Ok(table)
-    }
-
     /// Runs a job to its end, serving what it wants.
-    fn run(
+    fn run<'a>(
         &mut self,
         runner: Function,
-        arguments: MultiValue,
+        handle: Handle,
+        keys: impl ExactSizeIterator<Item = &'a [u8]>,
+        argv: impl Iterator<Item = &'a [u8]>,
         host: &mut dyn Host,
     ) -> Result<Value, Failure> {
         {
             let mut exchange = self.exchange.borrow_mut();
-            exchange.job = Some(Job { runner, arguments });
+            let numkeys = keys.len();
+            exchange.arguments.set(keys.chain(argv), numkeys);
+            exchange.job = Some(Job {
+                runner,
+                handle: handle.0,
+            });
             exchange.resp3 = false;
             exchange.spread = crate::log::Spread::All;
             exchange.kill = None;
@@ -267,8 +251,8 @@ impl Engine {
             });
         }
         drop(exchange);
-        let mut values = match result {
-            Some(Ok(values)) => values,
+        let (fine, value, source, line, counted) = match result {
+            Some(Ok(results)) => results,
             Some(Err(error)) => {
                 let failure = internal(error);
                 let _ = self.lua.gc_collect();
@@ -276,26 +260,18 @@ impl Engine {
             }
             None => return Err(Failure::plain("ERR the script has not run")),
         };
-        if values.pop_front() == Some(Value::Boolean(true)) {
-            return Ok(values.pop_front().unwrap_or(Value::Nil));
+        if fine {
+            return Ok(value);
         }
-        let text = match values.pop_front() {
-            Some(Value::String(text)) => text.as_bytes().to_vec(),
+        let text = match value {
+            Value::String(text) => text.as_bytes().to_vec(),
             _ => b"ERR unknown error".to_vec(),
         };
-        let source = values.pop_front();
-        let line = values.pop_front();
         let at = match (source, line) {
-            (Some(Value::String(source)), Some(Value::Integer(line))) => {
-                Some((source.to_string_lossy(), line))
-            }
+            (Value::String(source), Value::Integer(line)) => Some((source.to_string_lossy(), line)),
             _ => None,
         };
-        Err(Failure {
-            text,
-            at,
-            counted: values.pop_front() == Some(Value::Boolean(true)),
-        })
+        Err(Failure { text, at, counted })
     }
 }
 
@@ -324,8 +300,7 @@ fn fiber(lua: &Lua, exchange: &Shared) -> Result<Fiber, String> {
             };
             let limit = exchange.borrow().memory_limit;
             let run = || {
-                lua.set_memory_limit(limit)?;
-                let result = job.runner.call(job.arguments);
+                let result = direct::run(&lua, &job, &exchange, limit);
                 lua.set_memory_limit(0)?;
                 result
             };

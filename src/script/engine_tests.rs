@@ -16,6 +16,7 @@ impl Host for Nobody {
                 exchange.reply.extend_from_slice(text);
                 exchange.reply.extend_from_slice(b"\r\n");
             }
+            b"raw" => exchange.reply = args.get(1).to_vec(),
             b"count" => exchange.reply = format!(":{}\r\n", args.len() - 1).into_bytes(),
             b"ping" => exchange.reply = b"+PONG\r\n".to_vec(),
             _ => exchange.reply = b"-ERR unknown\r\n".to_vec(),
@@ -77,4 +78,115 @@ fn scripts_run_and_call() {
         "*2 $-1 $11 ERR unknown"
     );
     assert_eq!(say("\nredis.call('nix')"), "ERR unknown @@user_script:2");
+}
+
+/// With more than 16 arguments a call takes the way over values of the host.
+const BOTH_WAYS: &str = "
+    local function show(v)
+      if type(v) ~= 'table' then return type(v) .. ':' .. tostring(v) end
+      local parts = {}
+      for k, e in pairs(v) do parts[#parts + 1] = tostring(k) .. '=' .. show(e) end
+      table.sort(parts)
+      return '{' .. table.concat(parts, ',') .. '}'
+    end
+    local more = {}
+    for i = 1, 20 do more[i] = '' end
+    local function both(command, value)
+      local quick = show(redis.pcall(command, value))
+      local whole = show(redis.pcall(command, value, unpack(more)))
+      return quick == whole and quick or quick .. ' but ' .. whole
+    end
+";
+
+fn both(command: &str, value: &str) -> String {
+    say(&format!("{BOTH_WAYS} return both('{command}', {value})"))
+}
+
+#[test]
+fn short_and_long_way_agree_on_replies() {
+    for wire in [
+        "$1\\r\\na\\r\\n",
+        "$0\\r\\n\\r\\n",
+        "$-1\\r\\n",
+        ":-42\\r\\n",
+        ":9223372036854775807\\r\\n",
+        "+OK\\r\\n",
+        "-ERR no\\r\\n",
+        "*-1\\r\\n",
+        "*0\\r\\n",
+        "*3\\r\\n$1\\r\\na\\r\\n$-1\\r\\n:3\\r\\n",
+        "*2\\r\\n*1\\r\\n+x\\r\\n*2\\r\\n:1\\r\\n*0\\r\\n",
+        "*2\\r\\n:1\\r\\n-ERR in between\\r\\n",
+        "*1\\r\\n*1\\r\\n*1\\r\\n*1\\r\\n*1\\r\\n*1\\r\\n*1\\r\\n*1\\r\\n*1\\r\\n:1\\r\\n",
+        "_\\r\\n",
+        "#t\\r\\n",
+        ",1.5\\r\\n",
+        "%1\\r\\n$1\\r\\na\\r\\n:2\\r\\n",
+        "~1\\r\\n:2\\r\\n",
+        // What cannot be: cut off, or no number.
+        "",
+        "$5\\r\\na\\r\\n",
+        "$1\\r\\na",
+        "$x\\r\\na\\r\\n",
+        "*2\\r\\n:1\\r\\n",
+        "?\\r\\n",
+    ] {
+        let text = both("raw", &format!("'{wire}'"));
+        assert!(!text.contains(" but "), "{wire}: {text}");
+    }
+    // Values that would agree if both ways were wrong.
+    assert!(
+        both("raw", "'*2\\r\\n$1\\r\\na\\r\\n+OK\\r\\n'").contains("{1=string:a,2={ok=string:OK}}")
+    );
+}
+
+#[test]
+fn short_and_long_way_agree_on_numbers() {
+    for number in [
+        "0",
+        "-0",
+        "1",
+        "-1",
+        "1.5",
+        "0.1",
+        "2^53",
+        "2^53 + 2",
+        "2^63",
+        "-2^63",
+        "1e300",
+        "1/0",
+        "-1/0",
+        "0/0",
+        "123456789012345",
+    ] {
+        let text = both("echo", number);
+        assert!(!text.contains(" but "), "{number}: {text}");
+    }
+    assert!(both("echo", "12").contains("string:12"));
+}
+
+#[test]
+fn both_ways_refuse_what_is_no_argument() {
+    for value in ["nil", "true", "{}", "redis.call"] {
+        let text = both("echo", value);
+        assert!(
+            text.contains("must be strings or integers"),
+            "{value}: {text}"
+        );
+        assert!(!text.contains(" but "), "{value}: {text}");
+    }
+}
+
+#[test]
+fn little_memory_ends_a_reply_in_an_error() {
+    let mut engine = Engine::new().unwrap();
+    engine.exchange.borrow_mut().memory_limit = engine.used_memory() + 100_000;
+    let code = "local all = {} while true do all[#all + 1] = redis.call('echo', string.rep('x', 4000) .. #all) end";
+    let text = say_in(&mut engine, code);
+    assert!(text.contains("not enough memory"), "{text}");
+    engine.exchange.borrow_mut().memory_limit = 0;
+    assert_eq!(
+        say_in(&mut engine, "return redis.call('echo', 'a')"),
+        "$1 a"
+    );
 }

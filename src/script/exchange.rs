@@ -8,8 +8,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use corosensei::Yielder;
-use mlua::{Function, MultiValue};
+use mlua::{Function, Value};
 
+use super::direct::Arguments;
 use crate::command::args::Args;
 use crate::log::Spread;
 use crate::resp::request::Span;
@@ -27,6 +28,9 @@ pub enum Step {
     Pause,
 }
 
+/// Bytes of a request: one string can be an argument many times.
+const MAX_REQUEST: usize = 2 << 30;
+
 /// The arguments of a command that a script calls.
 #[derive(Debug, Default)]
 pub struct Request {
@@ -40,11 +44,16 @@ impl Request {
         self.spans.clear();
     }
 
-    /// Adds what `write` appends as one argument.
-    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds what `write` appends as one argument. False if the request has become too long to be one.
+    #[must_use]
+    pub fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> bool {
         let at = self.buf.len();
         write(&mut self.buf);
+        if self.buf.len() > MAX_REQUEST {
+            return false;
+        }
         self.spans.push(Span::new(at, self.buf.len() - at));
+        true
     }
 
     pub fn args(&self) -> Args<'_> {
@@ -60,19 +69,27 @@ pub struct Registration {
     pub flags: super::flags::ScriptFlags,
 }
 
-/// What is to run next.
+/// What is to run next: a function of the prelude, with the number of what it is to run.
 pub struct Job {
     pub runner: Function,
-    pub arguments: MultiValue,
+    pub handle: i64,
 }
+
+/// What a job ended with: whether it is fine, the value or the text of the error, where that happened
+/// (source and line), and whether the error has been counted.
+pub type Results = (bool, Value, Value, Value, bool);
 
 /// The state that both sides share.
 pub struct Exchange {
     pub job: Option<Job>,
-    pub result: Option<mlua::Result<MultiValue>>,
+    /// The strings that the job is to have.
+    pub arguments: Arguments,
+    pub result: Option<mlua::Result<Results>>,
     pub request: Request,
     /// The reply to the request, in wire form; its buffer goes to and fro.
     pub reply: Vec<u8>,
+    /// The command has run, and its reply is there to be converted.
+    pub answered: bool,
     /// The answer to [`Step::Check`]; `None` if there is no such command.
     pub permitted: Option<bool>,
     /// Protocol that the script wants replies in.
@@ -93,9 +110,11 @@ impl Exchange {
     pub fn new() -> Shared {
         Rc::new(RefCell::new(Exchange {
             job: None,
+            arguments: Arguments::default(),
             result: None,
             request: Request::default(),
             reply: Vec::new(),
+            answered: false,
             permitted: None,
             resp3: false,
             spread: Spread::All,

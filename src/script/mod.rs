@@ -7,6 +7,7 @@
 pub mod api;
 pub mod cache;
 pub mod convert;
+pub mod direct;
 pub mod engine;
 pub mod exchange;
 pub mod flags;

@@ -232,6 +232,7 @@ local strict = { __index = nonexistent }
 local runtime, loadtime = {}, {}
 for name, value in next, host.constants do runtime[name] = value end
 for name, f in next, host.api do runtime[name] = bind_host(f) end
+runtime.call, runtime.pcall = host.bind_command(host.api.call), host.bind_command(host.api.pcall)
 for _, name in next, { "log", "LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING", "REDIS_VERSION", "REDIS_VERSION_NUM" } do
   loadtime[name] = runtime[name]
 end

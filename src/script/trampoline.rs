@@ -19,7 +19,7 @@ use mlua::{Function, Lua, ffi};
 
 /// Up to this many arguments are passed as they are, more in a table: the host has room for references
 /// to some thousand values only.
-const FEW: c_int = 16;
+pub(super) const FEW: c_int = 16;
 
 /// A function of the prelude as scripts see it.
 ///
@@ -88,7 +88,11 @@ unsafe extern "C-unwind" fn call_plain(state: *mut ffi::lua_State) -> c_int {
     }
 }
 
-unsafe extern "C-unwind" fn call_counted(state: *mut ffi::lua_State) -> c_int {
+/// Calls the function of the host in the first upvalue.
+///
+/// # Safety
+/// It is called by Lua, or by a function that Lua has called, with nothing but the arguments on the stack.
+pub(super) unsafe extern "C-unwind" fn call_counted(state: *mut ffi::lua_State) -> c_int {
     // SAFETY: as the contract says; the table has been made for as many elements.
     unsafe {
         let mut count = ffi::lua_gettop(state);
