@@ -16,9 +16,9 @@
 use std::cell::RefCell;
 use std::ffi::c_int;
 
-use mlua::{Function, Lua, ffi};
+use mlua::{Function, Lua, Table, ffi};
 
-use super::exchange::{Exchange, Job, Request, Results, Shared, Step, suspend};
+use super::exchange::{Exchange, Job, Kind, Request, Results, Shared, Step, suspend};
 use super::trampoline::{FEW, call_counted};
 use crate::base::num;
 
@@ -62,29 +62,91 @@ impl Arguments {
     }
 }
 
+/// What the prelude has made for running what is kept.
+pub struct World {
+    /// Runs the code of a library.
+    library: Function,
+    /// Functions by their number.
+    kept: Table,
+    /// The globals that scripts see.
+    base: Table,
+    /// Notes where an error happened.
+    handler: Function,
+    /// Makes the results of an error.
+    conclude: Function,
+}
+
+impl World {
+    /// # Errors
+    /// Something is missing in `inside`.
+    pub(super) fn new(library: Function, inside: &Table) -> mlua::Result<World> {
+        Ok(World {
+            library,
+            kept: inside.raw_get("kept")?,
+            base: inside.raw_get("base")?,
+            handler: inside.raw_get("handler")?,
+            conclude: inside.raw_get("conclude")?,
+        })
+    }
+}
+
 /// Runs a job with the arguments in the exchange, and with `limit` as the interpreter's memory limit (bytes; 0:
 /// none) from then on.
 ///
 /// # Errors
 /// Those of the interpreter.
-pub(super) fn run(lua: &Lua, job: &Job, exchange: &Shared, limit: usize) -> mlua::Result<Results> {
+pub(super) fn run(
+    lua: &Lua,
+    world: &World,
+    job: Job,
+    exchange: &Shared,
+    limit: usize,
+) -> mlua::Result<Results> {
+    if job.kind == Kind::Library {
+        lua.set_memory_limit(limit)?;
+        return world.library.call(job.handle);
+    }
     let (places, keys) = {
         let arguments = &exchange.borrow().arguments;
-        (
-            std::ptr::from_ref(arguments.places.as_slice()),
-            arguments.keys,
-        )
+        let places: *const [*const [u8]] = arguments.places.as_slice();
+        (places, arguments.keys)
     };
-    // SAFETY: the function is the one argument on the stack. The arguments are where they were noted: this is
-    // the first that happens after `set`, and until the function is called nobody else runs.
+    let inside = (&world.kept, &world.base, &world.handler, &world.conclude);
+    // SAFETY: the four are on the stack. The arguments are where they were noted: this is the first that happens
+    // after `set`, and until the function is called nobody else runs.
     unsafe {
-        lua.exec_raw(&job.runner, |state| {
+        lua.exec_raw(inside, |state| {
+            const KEPT: c_int = 1;
+            const BASE: c_int = 2;
+            const HANDLER: c_int = 3;
+            const CONCLUDE: c_int = 4;
             let (keys, argv) = (&*places).split_at(keys);
-            ffi::lua_pushnumber(state, job.handle as f64);
-            push_strings(state, keys);
-            push_strings(state, argv);
+            let mut count = 0;
+            if job.kind == Kind::Function {
+                ffi::lua_rawgeti_(state, KEPT, job.handle as c_int);
+                push_strings(state, keys);
+                push_strings(state, argv);
+                count = 2;
+            } else {
+                push_strings(state, keys);
+                ffi::lua_setfield(state, BASE, c"KEYS".as_ptr());
+                push_strings(state, argv);
+                ffi::lua_setfield(state, BASE, c"ARGV".as_ptr());
+                ffi::lua_rawgeti_(state, KEPT, job.handle as c_int);
+            }
             let _ = lua.set_memory_limit(limit);
-            ffi::lua_call(state, 3, ffi::LUA_MULTRET);
+            if ffi::lua_pcall(state, count, 1, HANDLER) == ffi::LUA_OK {
+                ffi::lua_replace(state, 2);
+                ffi::lua_settop(state, 2);
+                ffi::lua_pushboolean(state, 1);
+                ffi::lua_replace(state, 1);
+                return;
+            }
+            ffi::lua_pushvalue(state, CONCLUDE);
+            ffi::lua_insert(state, 1);
+            ffi::lua_replace(state, 2);
+            ffi::lua_settop(state, 2);
+            ffi::lua_call(state, 1, ffi::LUA_MULTRET);
         })
     }
 }

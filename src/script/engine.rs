@@ -10,13 +10,15 @@
 
 use std::cell::Cell;
 use std::mem;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult};
 use mlua::{Function, HookTriggers, Lua, LuaOptions, MultiValue, StdLib, Table, Value, VmState};
 
-use super::exchange::{Exchange, Job, Shared, Step, YIELDER, suspend};
+use super::direct::World;
+use super::exchange::{Exchange, Job, Kind, Shared, Step, YIELDER, suspend};
 use super::{api, direct, libs};
 
 /// Instructions between two looks at the clock.
@@ -68,20 +70,18 @@ impl Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(i64);
 
-/// The functions of the prelude that keep and run what was compiled.
-struct Runners {
+/// The functions of the prelude that keep what was compiled.
+struct Keepers {
     keep: Function,
     drop: Function,
-    script: Function,
-    function: Function,
-    library: Function,
 }
 
 /// One interpreter.
 pub struct Engine {
     pub lua: Lua,
     pub exchange: Shared,
-    runners: Runners,
+    keepers: Keepers,
+    world: Rc<World>,
     fiber: Option<Fiber>,
 }
 
@@ -98,21 +98,16 @@ impl Engine {
         let host = api::host(&lua, &exchange)?;
         host.raw_set("libraries", libs::libraries(&lua, &exchange)?)?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name("=prelude");
-        let (globals, keep, drop, script, function, library): (Table, _, _, _, _, _) =
+        let (globals, keep, drop, library, inside): (Table, _, _, _, Table) =
             prelude.call((lua.globals(), host))?;
         lua.set_globals(globals)?;
-        let runners = Runners {
-            keep,
-            drop,
-            script,
-            function,
-            library,
-        };
+        let world = Rc::new(World::new(library, &inside)?);
         arm(&lua, &exchange, HOOK_INSTRUCTIONS)?;
         Ok(Engine {
             lua,
             exchange,
-            runners,
+            keepers: Keepers { keep, drop },
+            world,
             fiber: None,
         })
     }
@@ -136,13 +131,13 @@ impl Engine {
     /// # Errors
     /// Those of the interpreter.
     pub fn keep(&self, function: Function) -> mlua::Result<Handle> {
-        self.runners.keep.call(function).map(Handle)
+        self.keepers.keep.call(function).map(Handle)
     }
 
     /// Forgets a function.
     pub fn drop_kept(&self, handle: Handle) {
         // It fails for lack of memory only, and then the function stays a while.
-        let _ = self.runners.drop.call::<()>(handle.0);
+        let _ = self.keepers.drop.call::<()>(handle.0);
     }
 
     /// Bytes that the interpreter holds.
@@ -161,7 +156,7 @@ impl Engine {
         argv: impl Iterator<Item = &'a [u8]>,
         host: &mut dyn Host,
     ) -> Result<Value, Failure> {
-        self.run(self.runners.script.clone(), script, keys, argv, host)
+        self.run(Kind::Script, script, keys, argv, host)
     }
 
     /// Runs a function of a library.
@@ -175,7 +170,7 @@ impl Engine {
         argv: impl Iterator<Item = &'a [u8]>,
         host: &mut dyn Host,
     ) -> Result<Value, Failure> {
-        self.run(self.runners.function.clone(), function, keys, argv, host)
+        self.run(Kind::Function, function, keys, argv, host)
     }
 
     /// Runs the code of a library, which registers its functions.
@@ -184,14 +179,14 @@ impl Engine {
     /// How it failed.
     pub fn run_library(&mut self, code: Handle, host: &mut dyn Host) -> Result<(), Failure> {
         let none = std::iter::empty;
-        self.run(self.runners.library.clone(), code, none(), none(), host)
+        self.run(Kind::Library, code, none(), none(), host)
             .map(drop)
     }
 
     /// Runs a job to its end, serving what it wants.
     fn run<'a>(
         &mut self,
-        runner: Function,
+        kind: Kind,
         handle: Handle,
         keys: impl ExactSizeIterator<Item = &'a [u8]>,
         argv: impl Iterator<Item = &'a [u8]>,
@@ -202,7 +197,7 @@ impl Engine {
             let numkeys = keys.len();
             exchange.arguments.set(keys.chain(argv), numkeys);
             exchange.job = Some(Job {
-                runner,
+                kind,
                 handle: handle.0,
             });
             exchange.resp3 = false;
@@ -217,7 +212,7 @@ impl Engine {
         // While it runs it is taken out: a script inside a script finds none, and is refused.
         let mut fiber = match self.fiber.take() {
             Some(fiber) => fiber,
-            None => fiber(&self.lua, &self.exchange).map_err(Failure::plain)?,
+            None => fiber(&self.lua, &self.exchange, &self.world).map_err(Failure::plain)?,
         };
         loop {
             match fiber.resume(()) {
@@ -289,8 +284,8 @@ impl Drop for Engine {
 }
 
 /// Runs jobs until there is none.
-fn fiber(lua: &Lua, exchange: &Shared) -> Result<Fiber, String> {
-    let (lua, exchange) = (lua.clone(), exchange.clone());
+fn fiber(lua: &Lua, exchange: &Shared, world: &Rc<World>) -> Result<Fiber, String> {
+    let (lua, exchange, world) = (lua.clone(), exchange.clone(), world.clone());
     let stack = DefaultStack::new(STACK)
         .map_err(|error| format!("ERR can't make a stack for scripts: {error}"))?;
     Ok(Coroutine::with_stack(stack, move |yielder, ()| {
@@ -300,7 +295,7 @@ fn fiber(lua: &Lua, exchange: &Shared) -> Result<Fiber, String> {
             };
             let limit = exchange.borrow().memory_limit;
             let run = || {
-                let result = direct::run(&lua, &job, &exchange, limit);
+                let result = direct::run(&lua, &world, job, &exchange, limit);
                 lua.set_memory_limit(0)?;
                 result
             };

@@ -69,10 +69,21 @@ pub struct Registration {
     pub flags: super::flags::ScriptFlags,
 }
 
-/// What is to run next: a function of the prelude, with the number of what it is to run.
+/// What is to run next: the number of what is kept, and how it runs.
+#[derive(Clone, Copy)]
 pub struct Job {
-    pub runner: Function,
+    pub kind: Kind,
     pub handle: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Finds its keys and arguments in globals.
+    Script,
+    /// Is called with its keys and arguments.
+    Function,
+    /// Sees what code sees that is being loaded.
+    Library,
 }
 
 /// What a job ended with: whether it is fine, the value or the text of the error, where that happened

@@ -253,8 +253,8 @@ setmetatable(globals, globals_meta)
 base._G = globals
 setmetatable(base, strict)
 
--- Runs of what the host compiled. Results: true and the value; or false, the text of the error, where
--- it happened, and whether it has been counted and is a plain string.
+-- Runs of what the host compiled: it calls them with this handler (see direct.rs), and asks `conclude` for
+-- what an error is: false, its text, where it happened, and whether it has been counted.
 local where = host.where
 local source, line
 local function handler(err)
@@ -262,8 +262,7 @@ local function handler(err)
   return err
 end
 
-local function conclude(ok, result)
-  if ok then return true, result end
+local function conclude(result)
   local from, at = source, line
   source, line = nil, nil
   if type(result) == "table" then
@@ -292,29 +291,12 @@ local function drop(at)
   end
 end
 
-local function run_script(at, keys, argv)
-  base.KEYS, base.ARGV = keys, argv
-  return conclude(xpcall(kept[at], handler))
-end
-
--- What is to be called: xpcall takes no arguments, and a closure for each call would be garbage.
-local called, called_keys, called_argv
-local function call()
-  local f, keys, argv = called, called_keys, called_argv
-  called, called_keys, called_argv = nil, nil, nil
-  return f(keys, argv)
-end
-
-local function run_function(at, keys, argv)
-  called, called_keys, called_argv = kept[at], keys, argv
-  return conclude(xpcall(call, handler))
-end
-
 local function run_library(at)
   globals_meta.__index, content[globals] = loading, loading
-  local ok, text, from, line_number = conclude(xpcall(kept[at], handler))
+  local ok, err = xpcall(kept[at], handler)
   globals_meta.__index, content[globals] = base, base
-  return ok, text, from, line_number
+  if ok then return true end
+  return conclude(err)
 end
 
-return globals, keep, drop, run_script, run_function, run_library
+return globals, keep, drop, run_library, { kept = kept, base = base, handler = handler, conclude = conclude }
