@@ -61,7 +61,9 @@ pub fn line_with(client: &Client, core: &Core, last: Option<&'static Command>) -
     let now = core.now_ms();
     let query = conn.query_len.load(Ordering::Relaxed);
     let free = conn.query_free.load(Ordering::Relaxed);
-    let pending = conn.pending_out.load(Ordering::Relaxed);
+    // A replica's part of the stream lies in the backlog.
+    let own = conn.pending_out.load(Ordering::Relaxed) as u64;
+    let pending = core.repl.stream_waiting(client.id).unwrap_or(0).max(own);
     let queued = conn.with(|outbox| outbox.output.pieces());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let subs = |kind| client.subs.as_ref().map_or(0, |subs| subs.count(kind));

@@ -79,6 +79,12 @@ impl Backlog {
         while !bytes.is_empty() {
             let room = BLOCK - self.tail.len();
             let (now, later) = bytes.split_at(bytes.len().min(room));
+            let wanted = self.tail.len() + now.len();
+            if wanted > self.tail.capacity() {
+                // A full block is to be exactly one: doubling from any size might end at nearly twice that.
+                let capacity = wanted.next_power_of_two().min(BLOCK);
+                self.tail.reserve_exact(capacity - self.tail.len());
+            }
             self.tail.extend_from_slice(now);
             bytes = later;
             if self.tail.len() == BLOCK {
@@ -207,6 +213,8 @@ mod tests {
             let kept = backlog.len();
             assert!(kept >= 300_000.min(all.len() as u64));
             assert!(backlog.contains(backlog.end()) && !backlog.contains(backlog.end() + 1));
+            assert!(backlog.blocks.iter().all(|block| block.capacity() == BLOCK));
+            assert!(backlog.tail.capacity() <= BLOCK);
             assert!(needed == u64::MAX || backlog.contains(needed));
             for offset in [backlog.first(), backlog.first() + kept / 2, backlog.end()] {
                 assert!(backlog.contains(offset));
