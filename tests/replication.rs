@@ -165,6 +165,24 @@ fn wait_counts_replicas_that_have_it() {
 }
 
 #[test]
+fn who_wrote_to_a_server_with_a_file_is_answered_when_it_follows() {
+    let (master, replica) = (server(&[]), server(&["--appendonly", "yes"]));
+    let (mut m, mut r) = (master.connect(), replica.connect());
+    until("it has loaded", || info(&mut r, "loading") == "0");
+    (0..200).for_each(|round| write(&mut r, round));
+    m.line("SET key:1 the-master's");
+    let port = master.port().to_string();
+    r.line(&format!("REPLICAOF 127.0.0.1 {port} ACCEPT-DATA-LOSS"));
+    let mut other = replica.connect();
+    until("the file has its new base", || {
+        info(&mut other, "master_link_status") == "up"
+            && info(&mut other, "aof_pending_rewrite") == "0"
+    });
+    // Its own writes stand at higher offsets than the master's stream has reached.
+    assert_eq!(r.line("GET key:1").text(), "the-master's");
+}
+
+#[test]
 fn an_empty_or_younger_master_of_another_history_is_refused() {
     let (old, empty) = (server(&[]), server(&[]));
     let (mut o, mut e) = (old.connect(), empty.connect());

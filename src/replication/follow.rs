@@ -489,6 +489,7 @@ impl Runner<'_> {
         // The stream begins anew for whoever reads it.
         self.ks.log.detach(Consumer::Replicas);
         self.ks.log.set_offset(offset);
+        self.core.clients.forget_writes();
         self.ks.log.attach(Consumer::Replicas);
         let repl = &mut self.core.repl;
         repl.history = History::of(id);

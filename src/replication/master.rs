@@ -16,7 +16,7 @@ use crate::net::conn::Conn;
 use crate::resp::reply::Chunk;
 
 /// Bytes of the stream that wait in a replica's output before the rest waits in the backlog.
-const AHEAD: usize = 1 << 20;
+pub const AHEAD: usize = 16 << 10;
 /// Bytes that it gets at a time then.
 const REFILL: usize = 8 << 20;
 

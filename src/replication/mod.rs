@@ -102,7 +102,8 @@ impl Replication {
         let backlog = self.backlog.as_ref().map_or(0, Backlog::memory);
         let waiting = |r: &Replica| r.conn.pending_out.load(Ordering::Relaxed);
         let output = self.online().map(waiting).max().unwrap_or(0);
-        (backlog + output) as u64
+        // What slow replicas wait for they share with the backlog.
+        (backlog.max(output) + output.min(master::AHEAD)) as u64
     }
 
     /// Lets go what no replica needs any more and the backlog need not hold.

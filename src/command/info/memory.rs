@@ -134,7 +134,8 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("mem_not_counted_for_evict", beyond);
     lines.field("mem_replication_backlog", buffers - beyond);
     lines.field("mem_total_replication_buffers", buffers);
-    lines.field("mem_clients_slaves", beyond);
+    let replicas = source.core.repl.online().next().is_some();
+    lines.field("mem_clients_slaves", if replicas { beyond } else { 0 });
     lines.field("mem_clients_normal", memory.clients);
     lines.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     lines.field("mem_undo", source.ks.undo.bytes());
