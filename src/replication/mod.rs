@@ -99,11 +99,17 @@ impl Replication {
     /// Bytes of the stream that are kept: the backlog, and what the slowest replica has not been sent. All replicas
     /// share both.
     pub fn buffer_memory(&self) -> u64 {
-        let backlog = self.backlog.as_ref().map_or(0, Backlog::memory);
-        let waiting = |r: &Replica| r.conn.pending_out.load(Ordering::Relaxed);
-        let output = self.online().map(waiting).max().unwrap_or(0);
-        // What slow replicas wait for they share with the backlog.
-        (backlog.max(output) + output.min(master::AHEAD)) as u64
+        let Some(backlog) = &self.backlog else {
+            return 0;
+        };
+        // What waits in outputs are the blocks of the backlog, or such as it has let go, or short copies.
+        let beside = |replica: &Replica| {
+            let waiting = replica.conn.pending_out.load(Ordering::Relaxed) as u64;
+            let from = replica.next.unwrap_or(backlog.end()).saturating_sub(waiting);
+            let let_go = backlog.first().saturating_sub(from);
+            let_go.min(waiting) + waiting.min(master::AHEAD as u64)
+        };
+        backlog.memory() as u64 + self.online().map(beside).max().unwrap_or(0)
     }
 
     /// Lets go what no replica needs any more and the backlog need not hold.
