@@ -305,11 +305,15 @@ fn writable(path: &Path) -> bool {
 
 /// A port in use is a warning: the server that this file belongs to may be running.
 fn check_ports(config: &Config, report: &mut Report) {
-    for (name, port) in [("port", config.port), ("metrics-port", config.metrics_port)] {
+    let ports = [
+        ("port", config.port, &config.bind),
+        ("metrics-port", config.metrics_port, &config.metrics_bind),
+    ];
+    for (name, port, bind) in ports {
         if port == 0 {
             continue;
         }
-        for (address, optional) in config.bind.addresses() {
+        for (address, optional) in bind.addresses() {
             let ip: IpAddr = match address {
                 "*" => IpAddr::from([0, 0, 0, 0]),
                 "::*" => IpAddr::from([0u16; 8]),
