@@ -33,6 +33,7 @@ static PAGE: &str = concat!(
     include_str!("console/chart.js"),
     include_str!("console/live.js"),
     include_str!("console/overview.js"),
+    include_str!("console/memory.js"),
     include_str!("console/lists.js"),
     include_str!("console/keys.js"),
     include_str!("console/topology.js"),

@@ -1,6 +1,8 @@
 // Plots of the last minutes: lines over time on a canvas, with the values under the pointer.
 
 const KEPT = 300; // points: ten minutes
+// Seconds that the plots show: more as there is more to show.
+const windowOf = (times) => [60, 120, 300, 600].find((seconds) => times.length * 2 <= seconds) || 600;
 const charts = new Set();
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -40,6 +42,7 @@ class Chart {
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
     g.clearRect(0, 0, width, height);
     g.font = "11px system-ui, sans-serif";
+    this.seconds = windowOf(this.times);
     const values = this.lines.flatMap((line) => this.data[line.key]).filter(Number.isFinite);
     const top = (this.options.nice || nice)(Math.max(this.options.least || 0, ...values));
     const labels = [0, 0.5, 1].map((part) => this.options.format(top * part));
@@ -64,18 +67,18 @@ class Chart {
       g.fillText(text, left - 8, y);
     });
     g.textBaseline = "alphabetic";
-    const minutes = (KEPT * 2) / 60;
-    for (let ago = 0; ago <= minutes; ago += 2) {
-      const x = right - ((right - left) * ago) / minutes;
-      g.textAlign = ago === 0 ? "right" : ago === minutes ? "left" : "center";
-      g.fillText(ago === 0 ? "now" : `${ago} min`, x, bottom + 15);
+    const steps = right - left > 380 ? 5 : 2;
+    for (let step = 0; step <= steps; step += 1) {
+      const ago = (this.seconds * step) / steps, x = right - ((right - left) * step) / steps;
+      g.textAlign = step === 0 ? "right" : step === steps ? "left" : "center";
+      g.fillText(step === 0 ? "now" : ago < 120 ? `${ago} s` : `${ago / 60} min`, x, bottom + 15);
     }
   }
 
   x(at) {
     const { left, right } = this.box;
     const last = this.times[this.times.length - 1];
-    return right - ((right - left) * (last - this.times[at])) / (KEPT * 2000);
+    return right - ((right - left) * (last - this.times[at])) / (this.seconds * 1000);
   }
   y(value) {
     const { top, bottom, max } = this.box;
@@ -154,7 +157,7 @@ const line = (key, name, n) => ({ key, name, color: "--s" + n, dot: "c" + n });
 // Parts of a whole, side by side.
 function stack(parts, format) {
   const sum = parts.reduce((all, part) => all + Math.max(0, part.value), 0) || 1;
-  const bar = h("div", { class: "bar tall" }, parts.map((part) => {
+  const bar = h("div", { class: "bar tall" }, parts.filter((part) => part.value > 0).map((part) => {
     const piece = h("i", { class: part.dot, title: `${part.name}: ${format(part.value)}` });
     piece.style.width = (100 * Math.max(0, part.value)) / sum + "%";
     return piece;
