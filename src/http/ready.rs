@@ -19,6 +19,9 @@ pub fn obstacle(core: &Core) -> Option<String> {
         let percent = read as f64 * 100.0 / total.max(1) as f64;
         return Some(format!("loading the data set: {percent:.0} %"));
     }
+    if core.scripts.is_busy() {
+        return Some("busy: a script runs for long".into());
+    }
     if let Some(following) = &core.repl.following {
         if following.loading == Some(LoadKind::Blocking) {
             return Some("loading the data set of the master".into());

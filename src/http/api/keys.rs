@@ -28,7 +28,7 @@ pub async fn page(desk: &Desk<'_>, request: &Request) -> Result<String, Answer> 
         .unwrap_or(WANTED)
         .clamp(1, WANTED_MAX);
     let mut cursor = request.get("cursor").unwrap_or(b"0").to_vec();
-    if cursor.is_empty() || !cursor.iter().all(u8::is_ascii_digit) {
+    if !is_cursor(&cursor) {
         return Err(bad("cursor"));
     }
     let pattern = request.get("match").filter(|pattern| !pattern.is_empty());
@@ -69,6 +69,10 @@ pub async fn page(desk: &Desk<'_>, request: &Request) -> Result<String, Answer> 
         .bytes("cursor", &cursor)
         .raw("keys", &list)
         .finish())
+}
+
+pub fn is_cursor(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.parse::<u64>().is_ok())
 }
 
 /// What SCAN and its like answer.

@@ -4,7 +4,7 @@ use super::super::answer::Answer;
 use super::super::head::Request;
 use super::super::json::Object;
 use super::super::resp::Value;
-use super::keys::cursor_and_items;
+use super::keys::{cursor_and_items, is_cursor};
 use super::{Desk, bad, db_of};
 
 /// Bytes of a string on one page.
@@ -150,7 +150,7 @@ async fn scanned(
     object: &mut Object,
 ) -> Result<(), Answer> {
     let cursor = if from.is_empty() { b"0" } else { from };
-    if !cursor.iter().all(u8::is_ascii_digit) {
+    if !is_cursor(cursor) {
         return Err(bad("from"));
     }
     let count = PAGE.to_string();

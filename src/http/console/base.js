@@ -12,18 +12,18 @@ function h(tag, props, ...kids) {
     else if (name === "value") el.value = value;
     else el.setAttribute(name, value === true ? "" : value);
   }
-  el.append(...kids.flat().filter((kid) => kid !== null && kid !== undefined && kid !== false));
+  el.append(...kids.flat(Infinity).filter((kid) => kid !== null && kid !== undefined && kid !== false));
   return el;
 }
 
 function svg(tag, props, ...kids) {
   const el = document.createElementNS("http://www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(props || {})) el.setAttribute(name, value);
-  el.append(...kids.flat());
+  el.append(...kids.flat(Infinity));
   return el;
 }
 
-const fill = (el, ...kids) => el.replaceChildren(...kids.flat().filter((kid) => kid !== null && kid !== undefined && kid !== false));
+const fill = (el, ...kids) => el.replaceChildren(...kids.flat(Infinity).filter((kid) => kid !== null && kid !== undefined && kid !== false));
 
 // ---- numbers for people ----
 
@@ -69,7 +69,12 @@ function ttl(ms) {
 }
 
 const percent = (x) => (Number.isFinite(x) ? (x >= 0.9995 || x === 0 ? Math.round(x * 100) : (x * 100).toFixed(1)) + " %" : "–");
-const clock = (unix) => new Date(unix * 1000).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+function clock(unix) {
+  const at = new Date(unix * 1000), two = (n) => String(n).padStart(2, "0");
+  const time = [at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":");
+  const day = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
+  return at.toDateString() === new Date().toDateString() ? time : `${day} ${time}`;
+}
 
 // ---- texts of strangers ----
 

@@ -114,7 +114,7 @@ pages.keys = {
       list: (item, at) => [h("td", { class: "r faint" }, String(offset + at)), h("td", { class: "mono wrap" }, show(item))],
       set: (item) => [h("td", { class: "mono wrap" }, show(item))],
       hash: (pair) => [h("td", { class: "mono wrap" }, show(pair[0])), h("td", { class: "mono wrap" }, show(pair[1]))],
-      zset: (pair) => [h("td", { class: "r" }, show(pair[1])), h("td", { class: "mono wrap" }, show(pair[0]))],
+      zset: (pair) => [h("td", { class: "mono nowrap" }, show(pair[1])), h("td", { class: "mono wrap" }, show(pair[0]))],
       stream: ([id, fields]) => [h("td", { class: "mono nowrap" }, show(id)), h("td", { class: "mono wrap" }, (fields || []).map((text, at) => [at ? (at % 2 ? " = " : ", ") : "", show(text)]))],
     }[page.type];
     if (!rows) return body.append(note("Values of this type are not shown."));

@@ -9,6 +9,7 @@ function route() {
   const names = sentinel ? ["sentinel", "overview", "clients"] : ORDER;
   const page = names.includes(name) ? name : names[0];
   tabs(names, page);
+  $("tabs").querySelector("[aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
   charts.clear();
   $("tip").hidden = true;
   current = pages[page];
