@@ -53,6 +53,9 @@ pub struct Watched {
     pub sentinels: usize,
     pub ok_sentinels: usize,
     pub quorum: u32,
+    /// Enough Sentinels are up to start a failover and to authorize it.
+    pub can_fail_over: bool,
+    pub config_epoch: u64,
     pub failover_timeout_ms: i64,
     pub parallel_syncs: u32,
     pub down_after_ms: i64,
@@ -149,6 +152,10 @@ fn watched(sentinel: &Sentinel) -> Vec<Watched> {
             sentinels: master.peers.len() + 1,
             ok_sentinels: peers.filter(|p| !down(p.node.flags)).count() + 1,
             quorum: master.quorum,
+            can_fail_over: sentinel
+                .quorum(&master.name)
+                .is_some_and(|reached| reached.quorum && reached.majority),
+            config_epoch: master.config_epoch,
             failover_timeout_ms: master.failover_timeout,
             parallel_syncs: master.parallel_syncs,
             down_after_ms: master.down_after,

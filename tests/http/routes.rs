@@ -298,6 +298,43 @@ fn the_console_sees_what_its_user_may_see() {
     assert!(other.get("items").is_none(), "{other}");
 }
 
+/// The rights that the README names are enough.
+#[test]
+fn a_user_for_the_console_needs_few_rights() {
+    let readme = include_str!("../../README.md");
+    let begin = readme.find("`~* +info").expect("the rights") + 1;
+    let end = begin + readme[begin..].find('`').unwrap();
+    let rights: Vec<&str> = readme[begin..end].split_whitespace().collect();
+    let observed = Observed::start(&["--requirepass", "secret"]);
+    let mut client = observed.server.connect();
+    client.line("AUTH secret");
+    client.line("XADD key * f v");
+    let rule = ["ACL", "SETUSER", "viewer", "on", ">pw"];
+    client.call(&[&rule[..], &rights].concat());
+    let ask = |path: &str| observed.get_as("viewer", "pw", path).json();
+    for path in ["info", "latency", "slowlog", "clients", "prefixes", "keys"] {
+        let answer = ask(&format!("/api/{path}"));
+        for (name, value) in answer.as_object().unwrap() {
+            assert!(value.get("error").is_none(), "{path} {name}: {value}");
+        }
+    }
+    let key = &ask("/api/keys")["keys"][0];
+    assert!(key["memory"].is_u64() && key["encoding"] == "stream" && key["pttl"] == -1);
+    let value = ask("/api/value?key=key");
+    assert!(
+        value["items"]["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("NOPERM")
+    );
+    client.line("ACL SETUSER viewer +@read");
+    let value = ask("/api/value?key=key");
+    assert!(
+        value["items"][0][1].is_array() && value["groups"].is_array(),
+        "{value}"
+    );
+}
+
 #[test]
 fn looking_changes_nothing() {
     let observed = Observed::start(&["--maxmemory-policy", "allkeys-lru"]);

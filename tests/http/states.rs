@@ -342,6 +342,14 @@ fn sentinels_have_metrics_and_a_console_too() {
         Some(1.0)
     );
     assert_eq!(
+        find(
+            &families,
+            "redis_sentinel_master_ckquorum_status",
+            &[("master_name", "one")]
+        ),
+        Some(1.0)
+    );
+    assert_eq!(
         find(&families, "redis_sentinel_master_sentinels", &[]),
         Some(1.0)
     );

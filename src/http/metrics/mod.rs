@@ -391,8 +391,25 @@ fn sentinel(text: &mut Text, masters: &[Watched]) {
         ];
         text.sample(name, &labels, u8::from(master.status == "ok"));
     }
+    let name = "redis_sentinel_master_ckquorum_status";
+    let help = "1 if enough Sentinels are up for a failover of the master.";
+    text.family(name, Gauge, help);
+    for master in masters {
+        let message = if master.can_fail_over {
+            "OK"
+        } else {
+            "NOQUORUM"
+        };
+        let labels = [("master_name", &*master.name), ("message", message)];
+        text.sample(name, &labels, u8::from(master.can_fail_over));
+    }
     type Read = fn(&Watched) -> i64;
-    let families: [(&str, &str, Read); 9] = [
+    let families: [(&str, &str, Read); 10] = [
+        (
+            "config_epoch",
+            "Epoch of the master's configuration.",
+            |m| i64::try_from(m.config_epoch).unwrap_or(i64::MAX),
+        ),
         ("slaves", "Replicas of the master.", |m| m.replicas as i64),
         ("ok_slaves", "Replicas of the master that are up.", |m| {
             m.ok_replicas as i64
