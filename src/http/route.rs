@@ -1,7 +1,6 @@
 //! Which path is answered how, and to whom.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,8 @@ use crate::config::SharedSettings;
 
 /// The actor answers within a few milliseconds; a scrape that waits longer is told that the server is down.
 const SCRAPE_PATIENCE: Duration = Duration::from_secs(3);
+/// Far more than anybody needs.
+const SCRAPES_A_SECOND: u32 = 20;
 const READY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// One page with everything in it.
@@ -48,7 +49,35 @@ pub struct Site {
     /// `metrics-hosts`
     hosts: Vec<String>,
     limiter: Mutex<Limiter>,
-    scrapes: AtomicU64,
+    scrapes: Mutex<Scrapes>,
+}
+
+/// Scrapes since the port was opened. Those who scrape too often get the last answer again, at no cost to the actor.
+struct Scrapes {
+    count: u64,
+    second: Instant,
+    /// Asked of the actor in this second.
+    asked: u32,
+    last: Arc<str>,
+}
+
+impl Scrapes {
+    /// Counts one more; gives the last answer if the actor is not to be asked.
+    fn begin(&mut self, now: Instant) -> Option<Arc<str>> {
+        self.count += 1;
+        if now.saturating_duration_since(self.second) >= Duration::from_secs(1) {
+            (self.second, self.asked) = (now, 0);
+        }
+        if self.asked < SCRAPES_A_SECOND || self.last.is_empty() {
+            self.asked += 1;
+            return None;
+        }
+        Some(self.last.clone())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Somebody at the console.
@@ -64,12 +93,13 @@ impl Site {
             settings,
             hosts,
             limiter: Mutex::default(),
-            scrapes: AtomicU64::new(0),
+            scrapes: Mutex::new(Scrapes {
+                count: 0,
+                second: Instant::now(),
+                asked: 0,
+                last: "".into(),
+            }),
         }
-    }
-
-    fn limiter(&self) -> MutexGuard<'_, Limiter> {
-        self.limiter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Answers one request.
@@ -106,17 +136,28 @@ impl Site {
     }
 
     async fn metrics(&self) -> Answer {
+        let again = lock(&self.scrapes).begin(Instant::now());
+        let text = match again {
+            Some(text) => text,
+            None => self.scrape().await,
+        };
+        Answer::new(200, EXPOSITION, text.as_bytes().to_vec())
+    }
+
+    /// Asks the actor and writes the answer out.
+    async fn scrape(&self) -> Arc<str> {
         let begin = Instant::now();
         let snapshot = self.actor.look(SCRAPE_PATIENCE, Snapshot::take).await;
         let scrape = Scrape {
-            count: self.scrapes.fetch_add(1, Ordering::Relaxed) + 1,
+            count: lock(&self.scrapes).count,
             waited: begin.elapsed(),
         };
-        let text = match snapshot {
-            Some(snapshot) => metrics::render(&snapshot, scrape),
-            None => metrics::render_down(scrape),
+        let text: Arc<str> = match snapshot {
+            Some(snapshot) => metrics::render(&snapshot, scrape).into(),
+            None => metrics::render_down(scrape).into(),
         };
-        Answer::new(200, EXPOSITION, text.into_bytes())
+        lock(&self.scrapes).last = text.clone();
+        text
     }
 
     /// Everything that may show data. `Err` holds the answer to those who may not see it.
@@ -131,7 +172,7 @@ impl Site {
             Some(header) => Some(auth::basic(header).ok_or_else(unauthorized)?),
         };
         if let Some(login) = &login
-            && !self.limiter().admits(peer.ip(), login, Instant::now())
+            && !lock(&self.limiter).admits(peer.ip(), login, Instant::now())
         {
             let answer = Answer::text(429, "Too many wrong passwords. Try again in a while.");
             return Err(answer.with("Retry-After", "6"));
@@ -185,14 +226,14 @@ impl Site {
             (None, _) => Err(Answer::text(503, "The server is busy.")),
             (Some(Seen::Unknown), login) => {
                 if let Some(login) = login {
-                    self.limiter().failed(ip, login, now);
+                    lock(&self.limiter).failed(ip, login, now);
                 }
                 Err(unauthorized())
             }
             (Some(Seen::NoSuchDb), _) => Err(Answer::text(400, "There is no such database.")),
             (Some(Seen::Replies(replies)), login) => {
                 if let Some(login) = login {
-                    self.limiter().succeeded(login);
+                    lock(&self.limiter).succeeded(login);
                 }
                 Ok(replies)
             }
@@ -238,6 +279,26 @@ fn between<'a>(text: &'a str, begin: &str, end: &str) -> &'a str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floods_of_scrapes_get_the_last_answer() {
+        let begin = Instant::now();
+        let mut scrapes = Scrapes {
+            count: 0,
+            second: begin,
+            asked: 0,
+            last: "".into(),
+        };
+        assert_eq!(scrapes.begin(begin), None);
+        scrapes.last = "text".into();
+        let fresh = |scrapes: &mut Scrapes, now| {
+            (0..100).filter(|_| scrapes.begin(now).is_none()).count() as u32
+        };
+        assert_eq!(fresh(&mut scrapes, begin), SCRAPES_A_SECOND - 1);
+        let later = begin + Duration::from_secs(1);
+        assert_eq!(fresh(&mut scrapes, later), SCRAPES_A_SECOND);
+        assert_eq!(scrapes.count, 201);
+    }
 
     #[test]
     fn the_page_is_whole_and_alone() {

@@ -135,7 +135,10 @@ pub fn read(stream: &mut TcpStream, with_body: bool) -> Option<Answer> {
     Some(answer)
 }
 
-/// True if the peer has ended the connection.
+/// True if the peer has ended the connection, in whichever way.
 pub fn is_over(stream: &mut TcpStream) -> bool {
-    matches!(stream.read(&mut [0]), Ok(0)) || stream.take_error().is_ok_and(|e| e.is_some())
+    match stream.read(&mut [0]) {
+        Ok(n) => n == 0,
+        Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+    }
 }
