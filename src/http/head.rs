@@ -349,4 +349,20 @@ mod tests {
             assert!(!is_own_host(other, &names), "{other}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            begin in "(GET|HEAD|PUT) [/a-z?&=%0-9+]{0,20} HTTP/1\\.[01]\r\n",
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        ) {
+            let text = [begin.as_bytes(), &bytes, b"\r\n\r\n"].concat();
+            if let Ok(Some(end)) = find_end(&text) {
+                // Whatever is made of it, it ends.
+                let _ = parse(&text[..end]);
+            }
+            let _ = parse(&bytes);
+            let _ = is_own_host(&String::from_utf8_lossy(&bytes), &[]);
+        }
+    }
 }

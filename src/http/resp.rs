@@ -161,4 +161,12 @@ mod tests {
         let map = Value::read(b"%2\r\n+a\r\n:1\r\n+b\r\n:2\r\n").unwrap();
         assert_eq!(map.field("b"), Some(&Value::Int(2)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(text in "[-+:$*%~#_,=!(0-9a-z\r\n]{0,60}") {
+            let _ = Value::read(text.as_bytes());
+            let _ = Value::read(text.replace(' ', "\r\n").as_bytes());
+        }
+    }
 }

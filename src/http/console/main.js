@@ -54,13 +54,17 @@ function frame() {
   fill($("badges"), badges);
 }
 
+// Beats that are left out: who may not see the figures is not to ask for them all the time.
+let rest = 0;
+
 async function beat() {
-  if (document.hidden) return;
+  if (document.hidden || rest-- > 0) return;
+  rest = 0;
   try {
     await poll();
     banner(live.refused ? `The user ${live.user || "of this page"} may not see the server's figures: ${readable(live.refused)}` : "");
     if (!current) route();
-    if (live.refused) return;
+    if (live.refused) { rest = 30; return; }
     frame();
     current.refresh();
   } catch (error) {

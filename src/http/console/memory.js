@@ -60,7 +60,13 @@ pages.memory = {
     if (!db || this.weighing) return this.drawTypes();
     if (!this.sample || this.sample.db !== db.number) this.sample = { db: db.number, run: live.fields.run_id, cursor: "0", seen: 0, types: {}, done: false };
     const s = this.sample;
-    if (s.done || current !== this) return;
+    if (current !== this) return;
+    if (s.done) {
+      // Much has come or gone since: look again.
+      const stale = Date.now() - s.at > 20000 && Math.abs(db.keys - s.seen) > 0.02 * s.seen;
+      if (s.cursor === "0" && stale) this.sample = null;
+      return;
+    }
     this.weighing = true;
     try {
       const answer = await api(`keys?db=${s.db}&cursor=${s.cursor}&count=400`);
@@ -73,6 +79,7 @@ pages.memory = {
       }
       s.cursor = answer.cursor;
       s.done = s.cursor === "0" || s.seen >= SAMPLE;
+      s.at = Date.now();
     } finally { this.weighing = false; this.drawTypes(); }
     if (current === this && !document.hidden) setTimeout(() => this.weigh(), PAUSE);
   },
