@@ -7,6 +7,7 @@ pub mod cli;
 pub mod command;
 pub mod config;
 pub mod dispatch;
+pub mod http;
 pub mod keyspace;
 pub mod log;
 pub mod logging;

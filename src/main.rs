@@ -15,6 +15,7 @@ use ferrite::dispatch::actor::{Actor, Message};
 use ferrite::dispatch::crash::Crash;
 use ferrite::dispatch::server::Server;
 use ferrite::dispatch::shutdown;
+use ferrite::http;
 use ferrite::logging::{Log, Role};
 use ferrite::net::listen::{Listeners, io_threads};
 use ferrite::sentinel::shell::{self, State};
@@ -127,6 +128,7 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
     server.core.log = Some(log);
     server.core.mailbox = Some(sender);
     server.tick();
+    http::open(&mut server.core)?;
     let ready = move |server: &mut Server| {
         if server.core.config.port != 0 {
             tracing::info!("Ready to accept connections tcp");

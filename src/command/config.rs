@@ -11,7 +11,9 @@ use crate::command::error::Error;
 use crate::command::spec::{Group, Spec, flags};
 use crate::config::enums::OomScoreAdj;
 use crate::config::{Action, Directive, SetContext};
+use crate::dispatch::core::Core;
 use crate::dispatch::{apply, crash, gate};
+use crate::http;
 use crate::keyspace::KeyStats;
 use crate::keyspace::evict::Pool;
 use crate::replication::SyncStats;
@@ -222,6 +224,7 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
         Action::AppendOnly if core.config.appendonly => aof::state::switch_on(core)?,
         Action::AppendOnly => aof::state::switch_off(ctx.db.ks, core),
         Action::AppendFsync => aof::state::set_policy(core),
+        Action::Metrics => open_metrics(core)?,
         Action::Tls => return Err("Unable to update TLS configuration. Check server logs.".into()),
         Action::ReplBacklog => {
             core.repl.resize_backlog(core.config.repl_backlog_size);
@@ -232,10 +235,16 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
         | Action::ProcTitle
         | Action::MinReplicas
         | Action::AclLogMaxLen
-        | Action::CrashLog
-        | Action::Metrics => {}
+        | Action::CrashLog => {}
     }
     Ok(())
+}
+
+fn open_metrics(core: &mut Core) -> Result<(), String> {
+    http::open(core).map_err(|reason| {
+        tracing::warn!("{reason}");
+        "Unable to listen on this port. Check server logs.".to_owned()
+    })
 }
 
 /// The next command and the cron evict; candidates of another policy are no good for that.

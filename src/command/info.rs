@@ -198,6 +198,13 @@ pub fn everything(core: &Core, ks: &Keyspace) -> String {
     })
 }
 
+/// The fields of the default sections, for who reads them by name. Errors are counted elsewhere under their own names.
+pub fn for_metrics(core: &Core, ks: &Keyspace) -> String {
+    text(&Source::new(core, ks, None), |section| {
+        section.shown == Shown::Default && section.title != "Errorstats"
+    })
+}
+
 fn info(ctx: &mut Ctx<'_>) -> Outcome {
     let args = ctx.args.from(1);
     let source = Source::new(ctx.core, ctx.db.ks, Some(ctx.client));

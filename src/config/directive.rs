@@ -29,7 +29,7 @@ pub enum Kind {
     Percentiles,
     NotifyEvents,
     OomScores,
-    Prefixes,
+    Words,
     ReplicaOf,
     Save,
     Shutdown,
@@ -46,7 +46,7 @@ impl Kind {
         use Kind::*;
         matches!(
             self,
-            Bind | OutputLimits | Percentiles | Prefixes | OomScores | Save | Shutdown
+            Bind | OutputLimits | Percentiles | Words | OomScores | Save | Shutdown
         )
     }
 

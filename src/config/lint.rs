@@ -143,6 +143,21 @@ fn check_combinations(config: &Config, report: &mut Report) {
     {
         report.warn("everybody who reaches this machine may read and write: protected-mode is off, there is no password, and bind covers every address".into());
     }
+    if config.metrics_port != 0
+        && config
+            .metrics_bind
+            .addresses()
+            .any(|(a, _)| !is_loopback(a))
+        && !config.protected_mode
+        && config.requirepass.is_empty()
+        && config.users.is_empty()
+        && config.aclfile.is_empty()
+    {
+        report.warn("everybody who reaches metrics-port may read all keys in the console: protected-mode is off and there is no password".into());
+    }
+    if config.metrics_port != 0 && config.metrics_port == config.port {
+        report.error("metrics-port and port are the same".into());
+    }
     if config.appendfsync == AppendFsync::Always && config.no_appendfsync_on_rewrite {
         report.warn("no-appendfsync-on-rewrite would take back what appendfsync always promises: it is ignored".into());
     }
@@ -193,6 +208,13 @@ fn check_combinations(config: &Config, report: &mut Report) {
             "this replica has a password but no masterauth: can it log in to its master?".into(),
         );
     }
+}
+
+fn is_loopback(address: &str) -> bool {
+    address == "localhost"
+        || address
+            .parse()
+            .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
 fn check_listening(config: &Config, report: &mut Report) {
@@ -305,11 +327,15 @@ fn writable(path: &Path) -> bool {
 
 /// A port in use is a warning: the server that this file belongs to may be running.
 fn check_ports(config: &Config, report: &mut Report) {
-    for (name, port) in [("port", config.port), ("metrics-port", config.metrics_port)] {
+    let ports = [
+        ("port", config.port, &config.bind),
+        ("metrics-port", config.metrics_port, &config.metrics_bind),
+    ];
+    for (name, port, bind) in ports {
         if port == 0 {
             continue;
         }
-        for (address, optional) in config.bind.addresses() {
+        for (address, optional) in bind.addresses() {
             let ip: IpAddr = match address {
                 "*" => IpAddr::from([0, 0, 0, 0]),
                 "::*" => IpAddr::from([0u16; 8]),
@@ -398,6 +424,14 @@ mod tests {
                 "not allowed in cluster mode",
             ),
             ("unixsocket ''", "listen nowhere"),
+            (
+                "metrics-port 9121\nmetrics-bind 0.0.0.0\nprotected-mode no",
+                "may read all keys in the console",
+            ),
+            (
+                "port 7777\nmetrics-port 7777",
+                "metrics-port and port are the same",
+            ),
             ("enable-debug-command yes", "enable-debug-command"),
             ("activedefrag yes", "'activedefrag'"),
             (

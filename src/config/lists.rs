@@ -396,11 +396,11 @@ impl Setting for ShutdownOn {
     }
 }
 
-/// `track-prefix`: key patterns whose use is counted.
+/// Words of any number: the patterns of `track-prefix`, the names of `metrics-hosts`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Prefixes(pub Vec<Vec<u8>>);
+pub struct Words(pub Vec<Vec<u8>>);
 
-impl Setting for Prefixes {
+impl Setting for Words {
     fn update(&mut self, _: Kind, words: &[Vec<u8>], _: When) -> Result<(), String> {
         self.0 = words
             .iter()
@@ -415,7 +415,7 @@ impl Setting for Prefixes {
     }
 
     fn lines(&self, name: &str, _: Kind) -> Vec<Vec<u8>> {
-        let quoted: Vec<Vec<u8>> = self.0.iter().map(|prefix| quote(prefix)).collect();
+        let quoted: Vec<Vec<u8>> = self.0.iter().map(|word| quote(word)).collect();
         vec![join(
             name,
             if quoted.is_empty() {

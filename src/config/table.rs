@@ -10,8 +10,8 @@ use super::directive::{
 };
 use super::enums::*;
 use super::lists::{
-    Bind, NotifyEvents, OomScores, OutputLimits, Percentiles, Prefixes, ReplicaOf, SaveRules,
-    ShutdownOn,
+    Bind, NotifyEvents, OomScores, OutputLimits, Percentiles, ReplicaOf, SaveRules, ShutdownOn,
+    Words,
 };
 use super::setting::{MemoryOrPercent, Setting, check};
 
@@ -33,7 +33,6 @@ const CPU: &str = "threads are not pinned to processors";
 const RDMA: &str = "RDMA is not supported";
 const MODULES: &str = "modules are not supported";
 const TYPES: &str = "it tunes a data type or layout that this server does not have";
-const NOT_YET: &str = "it is not part of this build";
 const NOT_HERE: &str = "this server has no such mechanism";
 
 directives! {
@@ -180,7 +179,9 @@ directives! {
     maxmemory_eviction_tenacity: u32 = "10", Int(0, 100), MUTABLE;
     maxmemory_policy: MaxMemoryPolicy = "noeviction", Enum(MaxMemoryPolicy::NAMES), MUTABLE.action(Action::MaxMemory);
     maxmemory_samples: usize = "5", Int(1, 64), MUTABLE;
-    metrics_port: u16 = "0", Int(0, 65535), MUTABLE.action(Action::Metrics).inert(NOT_YET);
+    metrics_bind: Bind = "127.0.0.1 -::1", Kind::Bind, MUTABLE.action(Action::Metrics);
+    metrics_hosts: Words = "", Kind::Words, MUTABLE.action(Action::Metrics);
+    metrics_port: u16 = "0", Int(0, 65535), MUTABLE.action(Action::Metrics);
     min_replicas_max_lag: u32 = "10", Int(0, I32), MUTABLE.action(Action::MinReplicas).alias(&["min-slaves-max-lag"]);
     min_replicas_to_write: u32 = "0", Int(0, I32), MUTABLE.action(Action::MinReplicas).alias(&["min-slaves-to-write"]);
     mptcp: bool = "no", Bool, IMMUTABLE.valkey().inert(NOT_HERE);
@@ -283,7 +284,7 @@ directives! {
     tls_session_cache_size: u32 = "20480", Int(0, I32), MUTABLE.inert(TLS);
     tls_session_cache_timeout: u32 = "300", Int(0, I32), MUTABLE.inert(TLS);
     tls_session_caching: bool = "yes", Bool, MUTABLE.inert(TLS);
-    track_prefix: Prefixes = "", Kind::Prefixes, MUTABLE;
+    track_prefix: Words = "", Kind::Words, MUTABLE;
     tracking_table_max_keys: usize = "1000000", Int(0, I64), MUTABLE;
     undo_window: u32 = "0", Int(0, I32), MUTABLE;
     unixsocket: String = "", Text(check::any), IMMUTABLE;

@@ -17,9 +17,11 @@ fn find(name: &str) -> &'static Directive {
 }
 
 /// Directives of this server alone.
-const OWN: [&str; 8] = [
+const OWN: [&str; 10] = [
     "aof-history-retention",
     "aof-ignore-orphans",
+    "metrics-bind",
+    "metrics-hosts",
     "metrics-port",
     "rdb-version",
     "replica-accept-data-loss",

@@ -15,9 +15,11 @@ use send_wrapper::SendWrapper;
 
 use super::busy::TurnStack;
 use super::client::{Client, Waiting};
+use super::core::Core;
 use super::prefetch::PREFETCH;
 use super::server::{Server, Turn};
 use crate::base::mailbox::Mailbox;
+use crate::keyspace::Keyspace;
 use crate::keyspace::cycle::Slice;
 use crate::net::conn::{self, Conn};
 use crate::resp::reply::Reply;
@@ -50,10 +52,15 @@ pub enum Message {
     Signal(&'static str),
     /// Whatever another thread or task wants done here.
     Task(Task),
+    /// Whatever another thread wants to see. It does not wait for a command that runs for long.
+    Look(Look),
 }
 
 /// A piece of work for the actor's thread.
 pub type Task = Box<dyn FnOnce(&mut Server) + Send>;
+
+/// A look at the state of the server.
+pub type Look = Box<dyn FnOnce(&Keyspace, &Core) + Send>;
 
 impl Message {
     fn batch(&self) -> Option<&Batch> {
@@ -268,6 +275,10 @@ impl Actor {
             Message::Task(task) => {
                 self.server.tick();
                 task(&mut self.server);
+            }
+            Message::Look(look) => {
+                self.server.tick();
+                look(&self.server.ks, &self.server.core);
             }
             Message::Signal(name) => {
                 tracing::warn!("Received {name} scheduling shutdown...");

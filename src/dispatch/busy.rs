@@ -121,6 +121,7 @@ fn answer(ks: &mut Keyspace, core: &mut Core, message: Message) {
             tracing::warn!("Received {name} scheduling shutdown...");
             core.signal = Some(name);
         }
+        Message::Look(look) => look(ks, core),
         later => core.put_off.push(later),
     }
 }

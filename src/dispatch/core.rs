@@ -106,6 +106,8 @@ pub struct Core {
     pub executable: PathBuf,
     /// The listening sockets; none in tests without a network.
     pub listeners: Option<Listeners>,
+    /// `metrics-port`, while it is open.
+    pub port: Option<crate::http::Port>,
     /// The log, for changes of its settings.
     pub log: Option<Arc<Log>>,
     /// Runs of the cron so far.
@@ -189,6 +191,7 @@ impl Core {
             started_ms: clock.unix_us(0) / 1000,
             executable: std::env::current_exe().unwrap_or_default(),
             listeners: None,
+            port: None,
             log: None,
             cron_ticks: 0,
             oom_score_base: None,

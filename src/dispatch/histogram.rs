@@ -62,6 +62,19 @@ impl Histogram {
         0
     }
 
+    /// Cumulative counts at the first `n` powers of two µs, whatever there is.
+    pub fn up_to_doublings_us(&self, n: u32) -> Vec<(u64, u64)> {
+        let (mut at, mut seen) = (0, 0);
+        let mut up_to = |limit_us: u64| {
+            while at < self.counts.len() && upper(at) <= limit_us * 1024 {
+                seen += self.counts[at];
+                at += 1;
+            }
+            (limit_us, seen)
+        };
+        (0..n).map(|power| up_to(1 << power)).collect()
+    }
+
     /// Cumulative counts at powers of two µs, from the first bucket that has any to the one that
     /// has all.
     pub fn doublings_us(&self) -> Vec<(u64, u64)> {
@@ -96,6 +109,9 @@ mod tests {
         let all = h.doublings_us();
         assert_eq!(all.last().map(|b| b.1), Some(10_000));
         assert!(all.is_sorted());
+        let fixed = h.up_to_doublings_us(21);
+        assert_eq!((fixed.len(), fixed[20]), (21, (1 << 20, 10_000)));
+        assert!(all.iter().all(|bucket| fixed.contains(bucket)));
         h.record(u64::MAX);
         assert_eq!(h.total(), 10_001);
     }

@@ -31,6 +31,13 @@ pub struct Counters {
     next_id: AtomicU64,
 }
 
+impl Counters {
+    /// The number of one more client.
+    pub fn fresh_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
 /// What every accept task needs.
 #[derive(Clone)]
 struct Door {
@@ -243,7 +250,7 @@ pub fn os_text(error: &io::Error) -> String {
         .to_owned()
 }
 
-fn bind_all(address: &str, port: u16, backlog: u32) -> io::Result<Vec<TcpListener>> {
+pub fn bind_all(address: &str, port: u16, backlog: u32) -> io::Result<Vec<TcpListener>> {
     let targets: Vec<SocketAddr> = match address {
         "*" => vec![SocketAddr::from(([0, 0, 0, 0], port))],
         "::*" => vec![SocketAddr::from(([0u16; 8], port))],
@@ -308,7 +315,7 @@ impl Door {
     }
 
     fn conn(&self, addr: String, laddr: String, unix: bool, fd: i32) -> Arc<Conn> {
-        let id = self.counters.next_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let id = self.counters.fresh_id();
         Arc::new(Conn::new(
             id,
             addr,

@@ -1,0 +1,93 @@
+//! Prometheus' text format 0.0.4.
+
+use std::fmt::{Display, Write};
+
+/// What a metric's value means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+    Summary,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+            Kind::Summary => "summary",
+        }
+    }
+}
+
+pub type Labels<'a> = [(&'a str, &'a str)];
+
+/// Families of metrics, one after the other.
+#[derive(Default)]
+pub struct Text(String);
+
+impl Text {
+    /// Begins a family. All its samples have to follow at once.
+    pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
+        // Writing to a string does not fail. No help holds a line end or a backslash.
+        let _ = write!(
+            self.0,
+            "# HELP {name} {help}\n# TYPE {name} {}\n",
+            kind.name()
+        );
+    }
+
+    pub fn sample(&mut self, name: &str, labels: &Labels<'_>, value: impl Display) {
+        self.0.push_str(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            self.0.push(if at == 0 { '{' } else { ',' });
+            self.0.push_str(label);
+            self.0.push_str("=\"");
+            escape(&mut self.0, text);
+            self.0.push('"');
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+
+    /// A family of one sample.
+    pub fn one(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
+        self.family(name, kind, help);
+        self.sample(name, &[], value);
+    }
+
+    pub fn finish(self) -> String {
+        self.0
+    }
+}
+
+fn escape(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_are_escaped() {
+        let mut text = Text::default();
+        text.family("a", Kind::Gauge, "Help.");
+        text.sample("a", &[("x", "\"\\\n"), ("y", "")], 1.5);
+        text.one("b_total", Kind::Counter, "More.", 2);
+        let expected = "# HELP a Help.\n# TYPE a gauge\na{x=\"\\\"\\\\\\n\",y=\"\"} 1.5\n\
+                        # HELP b_total More.\n# TYPE b_total counter\nb_total 2\n";
+        assert_eq!(text.finish(), expected);
+    }
+}
