@@ -180,7 +180,9 @@ impl Backlog {
 
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
-        self.blocks.len() * (BLOCK + 48) + self.tail.capacity()
+        let lists = self.blocks.capacity() * size_of::<Arc<Vec<u8>>>()
+            + self.marks.capacity() * size_of::<(u64, usize)>();
+        self.blocks.len() * (BLOCK + 48) + self.tail.capacity() + lists
     }
 }
 

@@ -16,8 +16,10 @@ use crate::net::conn::Conn;
 use crate::resp::reply::Chunk;
 
 /// Bytes of the stream that wait in a replica's output before the rest waits in the backlog.
-pub const AHEAD: usize = 16 << 10;
-/// Bytes that it gets at a time then.
+pub const AHEAD: usize = 4 << 10;
+/// What one turn wrote is given out as blocks of the backlog if it is longer than this.
+const LONG_TURN: usize = 32 << 10;
+/// Bytes that a replica gets out of the backlog at a time.
 const REFILL: usize = 8 << 20;
 
 /// Where a replica stands.
@@ -181,7 +183,8 @@ impl Runner<'_> {
         // A replica that has enough to read gets this later; so all of them share it.
         for replica in repl.replicas.values_mut() {
             let online = replica.state == ReplicaState::Online;
-            if online && replica.next.is_none() && replica.waiting() > AHEAD {
+            let shares = taken.bytes.len() > LONG_TURN || replica.waiting() > AHEAD;
+            if online && replica.next.is_none() && shares {
                 replica.next = Some(first);
             }
         }

@@ -105,7 +105,10 @@ impl Replication {
         // What waits in outputs are the blocks of the backlog, or such as it has let go, or short copies.
         let beside = |replica: &Replica| {
             let waiting = replica.conn.pending_out.load(Ordering::Relaxed) as u64;
-            let from = replica.next.unwrap_or(backlog.end()).saturating_sub(waiting);
+            let from = replica
+                .next
+                .unwrap_or(backlog.end())
+                .saturating_sub(waiting);
             let let_go = backlog.first().saturating_sub(from);
             let_go.min(waiting) + waiting.min(master::AHEAD as u64)
         };
