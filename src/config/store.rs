@@ -184,7 +184,9 @@ impl Config {
         let changed = directives
             .iter()
             .zip(pairs)
-            .filter(|(directive, _)| !(directive.equal)(&before, &self.settings))
+            .filter(|(directive, _)| {
+                directive.meta.volatile || !(directive.equal)(&before, &self.settings)
+            })
             .map(|(directive, (name, _))| Changed {
                 name: shown(name),
                 directive: directive.name,
