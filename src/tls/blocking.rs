@@ -139,22 +139,23 @@ impl Tls {
     fn read(&self, mut socket: &TcpStream, buf: &mut [u8]) -> io::Result<usize> {
         let mut input = lock(&self.input);
         loop {
-            let answers = {
+            let (fed, answers) = {
                 let mut state = lock(&self.state);
                 if let Some(n) = take(&mut state, buf)? {
                     return Ok(n);
                 }
                 let Input { bytes, used } = &mut *input;
-                if *used < bytes.len() {
+                let fed = *used < bytes.len();
+                if fed {
                     *used += state.read_tls(&mut &bytes[*used..])?;
                     state.process_new_packets().map_err(damaged)?;
                 }
-                state.wants_write()
+                (fed, state.wants_write())
             };
             if answers {
                 self.send(socket, &[])?;
             }
-            if input.used == input.bytes.len() {
+            if !fed {
                 input.bytes.resize(READ, 0);
                 let read = socket.read(&mut input.bytes);
                 input.bytes.truncate(*read.as_ref().unwrap_or(&0));

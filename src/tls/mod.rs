@@ -108,6 +108,14 @@ pub fn any_name() -> ServerName<'static> {
 /// What is wrong, for the log.
 pub fn build(options: Options) -> Result<(Material, Vec<String>), String> {
     let mut notices = Vec::new();
+    match make(options, &mut notices) {
+        Ok(material) => Ok((material, notices)),
+        // What was not known may be why nothing is left.
+        Err(reason) => Err([&notices[..], &[reason]].concat().join("; ")),
+    }
+}
+
+fn make(options: Options, notices: &mut Vec<String>) -> Result<Material, String> {
     let mut tell = |text| notices.push(text);
     for (name, value) in [
         ("tls-cert-file", &options.server.cert),
@@ -172,14 +180,13 @@ pub fn build(options: Options) -> Result<(Material, Vec<String>), String> {
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(client_key)));
     client.enable_sni = false;
     client.resumption = Resumption::disabled();
-    let material = Material {
+    Ok(Material {
         server: Arc::new(server),
         client: Arc::new(client),
         auth_user: options.auth_user,
         print: files.print(),
         options,
-    };
-    Ok((material, notices))
+    })
 }
 
 /// What of the directives has no effect, for `check-config`: files are read as at the start.
