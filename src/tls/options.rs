@@ -310,10 +310,8 @@ fn choose(list: &str, tell: &mut dyn FnMut(String)) -> Vec<usize> {
             }
             continue;
         }
-        let (sign, name) = match word.split_at(1) {
-            (sign @ ("-" | "+" | "!"), name) => (sign, name),
-            _ => ("", word),
-        };
+        let name = word.strip_prefix(['-', '+', '!']).unwrap_or(word);
+        let sign = &word[..word.len() - name.len()];
         let Some(these) = meant(name) else {
             if sign.is_empty() {
                 tell(format!("tls-ciphers: {name} is not known here"));
@@ -321,13 +319,13 @@ fn choose(list: &str, tell: &mut dyn FnMut(String)) -> Vec<usize> {
             continue;
         };
         match sign {
-            "" => chosen.extend(
-                these
-                    .iter()
-                    .filter(|n| !chosen.contains(n) && !banned.contains(n))
-                    .copied()
-                    .collect::<Vec<_>>(),
-            ),
+            "" => {
+                for n in &these {
+                    if !chosen.contains(n) && !banned.contains(n) {
+                        chosen.push(*n);
+                    }
+                }
+            }
             "+" => {
                 let (mut rest, moved): (Vec<usize>, Vec<usize>) =
                     chosen.iter().partition(|n| !these.contains(n));
@@ -377,6 +375,8 @@ mod tests {
         let (names, told) = chosen("AES128-SHA:nonsense:DHE");
         assert_eq!((names.len(), told.len()), (0, 2));
         assert_eq!(chosen("DEFAULT:-AES128-SHA256"), (chosen("ALL").0, vec![]));
+        let (names, told) = chosen("é:!ü:-:!:+++:@STRENGTH:ALL");
+        assert_eq!((names.len(), told.len()), (6, 1), "{told:?}");
     }
 
     #[test]
@@ -404,6 +404,6 @@ mod tests {
                 .unwrap_err()
                 .starts_with("Invalid tls-protocols")
         );
-        assert_eq!(told.len(), 4, "{told:?}");
+        assert_eq!(told.len(), 5, "{told:?}");
     }
 }
