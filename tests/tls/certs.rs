@@ -152,9 +152,18 @@ impl Open {
         let stream = Stream::connect(socket, config, patience).expect("handshake");
         stream
             .socket()
+            .set_write_timeout(Some(patience))
+            .expect("timeout");
+        stream
+            .socket()
             .set_read_timeout(Some(patience))
             .expect("timeout");
         Open(stream)
+    }
+
+    /// Sends bytes; false when the connection is over.
+    pub fn send(&mut self, bytes: &str) -> bool {
+        self.0.write_all(bytes.as_bytes()).is_ok()
     }
 
     /// Sends a line and gives a line.

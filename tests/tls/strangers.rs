@@ -154,6 +154,41 @@ fn a_handshake_that_stops_holds_up_nobody() {
     assert!(server.log().contains("the handshake took too long"));
 }
 
+/// Row S49 of the list of hostile inputs: a client is killed while records of its wait to be decrypted. (S66, a name with a
+/// zero byte, is beside the code that reads certificates.)
+#[test]
+fn clients_are_killed_in_the_middle_of_what_they_send() {
+    let (mut server, port) = server(&["--io-threads", "4"]);
+    let mut admin = server.connect();
+    for round in 0..20 {
+        let mut victims: Vec<Open> = (0..4).map(|_| Open::new(port, "bob")).collect();
+        let flood = "PING\r\n".repeat(20_000);
+        let senders: Vec<_> = victims
+            .drain(..)
+            .map(|mut victim| {
+                let flood = flood.clone();
+                std::thread::spawn(move || while victim.send(&flood) {})
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(round % 7));
+        let kill = vec!["CLIENT", "KILL", "LADDR"];
+        let laddr = format!("127.0.0.1:{port}");
+        let mut words = kill.clone();
+        words.push(&laddr);
+        let commands = vec![words; 10];
+        let killed: i64 = admin.pipeline(&commands).iter().map(|v| v.int()).sum();
+        // Those that were on their way to their place are killed when they are there.
+        let mut all = killed;
+        until("all are gone", || {
+            all += admin.call(&commands[0]).int();
+            all >= 4
+        });
+        senders.into_iter().for_each(|s| s.join().unwrap());
+    }
+    assert_eq!(say(port, "bob", &["PING"]), "PONG");
+    assert!(server.is_running());
+}
+
 #[test]
 fn there_are_no_more_clients_than_maxclients() {
     let (server, port) = server(&["--maxclients", "5"]);
