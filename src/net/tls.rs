@@ -64,6 +64,7 @@ impl Ready {
             state: Mutex::new(State {
                 session: self.session,
                 taken: 0,
+                ended: false,
             }),
             // The last message of the handshake may have come with the first request.
             waits: AtomicBool::new(true),
@@ -123,6 +124,8 @@ struct State {
     session: ServerConnection,
     /// Bytes that are encrypted, while their records are not all written.
     taken: usize,
+    /// Nothing more comes.
+    ended: bool,
 }
 
 /// The system's socket as the library wants it.
@@ -172,13 +175,16 @@ impl State {
         Ok(())
     }
 
-    /// Appends decrypted bytes to `buf`. `None`: the end.
-    fn decrypted(&mut self, buf: &mut Vec<u8>, max: usize) -> io::Result<Option<usize>> {
+    /// Appends up to `max` decrypted bytes to `buf`.
+    fn decrypted(&mut self, buf: &mut Vec<u8>, max: usize) -> io::Result<usize> {
         let mut total = 0;
         while total < max {
             let mut reader = self.session.reader();
             let n = match reader.fill_buf() {
-                Ok([]) => return Ok((total > 0).then_some(total)),
+                Ok([]) => {
+                    self.ended = true;
+                    break;
+                }
                 Ok(bytes) => {
                     let n = bytes.len().min(max - total);
                     buf.extend_from_slice(&bytes[..n]);
@@ -187,14 +193,15 @@ impl State {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Many clients end without a goodbye.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Ok((total > 0).then_some(total));
+                    self.ended = true;
+                    break;
                 }
                 Err(error) => return Err(error),
             };
             reader.consume(n);
             total += n;
         }
-        Ok(Some(total))
+        Ok(total)
     }
 
     fn read(&mut self, stream: &TcpStream, buf: &mut Vec<u8>, max: usize) -> io::Result<usize> {
@@ -204,11 +211,8 @@ impl State {
         };
         let mut total = 0;
         loop {
-            match self.decrypted(buf, max - total)? {
-                Some(n) => total += n,
-                None => return Ok(total),
-            }
-            if total == max {
+            total += self.decrypted(buf, max - total)?;
+            if total == max || self.ended {
                 return Ok(total);
             }
             let read = if raw.drained {
@@ -253,8 +257,9 @@ impl Socket for TlsSocket {
     }
 
     fn read(&self, buf: &mut Vec<u8>, max: usize) -> io::Result<usize> {
-        let read = self.state().read(&self.stream, buf, max);
-        let more = read.as_ref().is_ok_and(|n| *n == max);
+        let mut state = self.state();
+        let read = state.read(&self.stream, buf, max);
+        let more = state.ended || read.as_ref().is_ok_and(|n| *n == max);
         self.waits.store(more, Ordering::Relaxed);
         read
     }
