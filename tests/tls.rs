@@ -4,6 +4,8 @@
 mod certs;
 #[path = "tls/cli.rs"]
 mod cli;
+#[path = "tls/identity.rs"]
+mod identity;
 #[path = "tls/reload.rs"]
 mod reload;
 #[path = "tls/replicas.rs"]

@@ -107,10 +107,12 @@ impl Files {
             for path in hashed(directory).map_err(|e| failed(what, directory, os_reason(&e)))? {
                 listed.extend(self.certificates(what, &path)?);
             }
+            let why = "no file has a name as `openssl rehash` gives it (like 1a2b3c4d.0); others are not read";
+            if listed.is_empty() {
+                return Err(failed(what, directory, why));
+            }
             if listed.len() == before {
-                tracing::warn!(
-                    "tls-ca-cert-dir {directory}: no certificate has a name as `openssl rehash` gives it (like 1a2b3c4d.0); others are not read"
-                );
+                tracing::warn!("tls-ca-cert-dir {directory}: {why}");
             }
         }
         let mut roots = RootCertStore::empty();

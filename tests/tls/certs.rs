@@ -12,7 +12,7 @@ use ferrite::tls::blocking::Stream;
 
 use crate::support::{Server, TempDir, free_port};
 
-fn openssl(dir: &str, line: &str) {
+pub fn openssl(dir: &str, line: &str) {
     let words = line.split(' ').map(|word| word.replace('~', " "));
     let output = Command::new("openssl")
         .args(words)
@@ -24,7 +24,7 @@ fn openssl(dir: &str, line: &str) {
     assert!(output.status.success(), "openssl {line}: {errors}");
 }
 
-fn authority(dir: &str, name: &str) {
+pub fn authority(dir: &str, name: &str) {
     openssl(
         dir,
         &format!(
