@@ -18,6 +18,7 @@ use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
 use crate::rdb::check::tool;
 use crate::sentinel::shell::{self, State};
+use crate::tls;
 
 /// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
 pub const REDIS_VERSION: &str = "7.4.2";
@@ -435,7 +436,17 @@ fn judge(config: &Config) -> Vec<LoadError> {
     users
         .into_iter()
         .chain(shell::wrong_lines(config))
+        .chain(
+            tls::check(config)
+                .err()
+                .map(|reason| LoadError::Whole { reason }),
+        )
         .collect()
+}
+
+/// What of the TLS directives has no effect.
+fn advise(config: &Config) -> Vec<String> {
+    tls::check(config).unwrap_or_default()
 }
 
 /// A file with `sentinel` lines is a Sentinel's.
@@ -460,7 +471,7 @@ fn run_check_config(files: &[PathBuf], strict: bool) -> u8 {
             sources.sentinel_mode = true;
             sources.defaults = SENTINEL_DEFAULTS.iter().map(|w| w.to_vec()).collect();
         }
-        let findings = lint::check_file(file, &sources, judge);
+        let findings = lint::check_file(file, &sources, judge, advise);
         for finding in &findings {
             say(&format!("{}: {finding}", file.display()));
         }

@@ -19,6 +19,7 @@ use ferrite::http;
 use ferrite::logging::{Log, Role};
 use ferrite::net::listen::{Listeners, io_threads};
 use ferrite::sentinel::shell::{self, State};
+use ferrite::tls;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -93,7 +94,7 @@ fn banner(config: &Config, mode: &str) -> String {
         "\n   Ferrite {} (Redis {}) 64 bit\n\n   Running in {mode} mode\n   Port: {}\n   PID: {}\n\n",
         cli::FERRITE_VERSION,
         cli::REDIS_VERSION,
-        config.port,
+        config.shown_port(),
         std::process::id()
     )
 }
@@ -105,8 +106,12 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
     let (sender, mailbox) = mailbox();
     let threads =
         io_threads(config.io_threads).map_err(|e| format!("Can't start I/O threads: {e}"))?;
-    let mut listeners = Listeners::new(sender.clone(), config.shared(), threads);
+    let tls = Arc::new(tls::Context::default());
+    tls.configure(&config)
+        .map_err(|reason| format!("Failed to configure TLS: {reason}"))?;
+    let mut listeners = Listeners::new(sender.clone(), config.shared(), threads, tls.clone());
     listeners.open_tcp(&config)?;
+    listeners.open_tls(&config)?;
     listeners.open_unix(&config)?;
     if !listeners.is_open() {
         return Err("Configured to not listen anywhere, exiting.".into());
@@ -119,12 +124,13 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
     if config.always_show_logo {
         log.write_raw(&banner(&config, mode));
     } else {
-        tracing::info!("Running mode={mode}, port={}.", config.port);
+        tracing::info!("Running mode={mode}, port={}.", config.shown_port());
     }
     watch_signals(sender.clone()).map_err(|e| format!("Can't watch signals: {e}"))?;
     let mut server = Server::new(config);
     acl::clients::start(&mut server.core, users);
     server.core.listeners = Some(listeners);
+    server.core.tls = tls;
     server.core.log = Some(log);
     server.core.mailbox = Some(sender);
     server.tick();
@@ -132,6 +138,9 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
     let ready = move |server: &mut Server| {
         if server.core.config.port != 0 {
             tracing::info!("Ready to accept connections tcp");
+        }
+        if server.core.config.tls_port != 0 {
+            tracing::info!("Ready to accept connections tls");
         }
         if !server.core.config.unixsocket.is_empty() {
             tracing::info!("Ready to accept connections unix");

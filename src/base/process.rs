@@ -465,7 +465,7 @@ fn title(config: &Config, program: &str) -> String {
         .addresses()
         .next()
         .map_or("*", |(address, _)| address);
-    let listen = match config.port {
+    let listen = match config.shown_port() {
         0 => config.unixsocket.clone(),
         port => format!("{first_address}:{port}"),
     };

@@ -7,6 +7,7 @@ use crate::aof;
 use crate::base::alloc;
 use crate::base::process;
 use crate::command::ctx::{Ctx, Outcome};
+use crate::command::dump::Connections;
 use crate::command::error::Error;
 use crate::command::spec::{Group, Spec, flags};
 use crate::config::enums::OomScoreAdj;
@@ -191,7 +192,10 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
     match action {
         Action::Listen => {
             if let Some(listeners) = &mut core.listeners {
-                listeners.open_tcp(&core.config).map_err(|_| {
+                let opened = listeners
+                    .open_tcp(&core.config)
+                    .and_then(|()| listeners.open_tls(&core.config));
+                opened.map_err(|_| {
                     let port = "Unable to listen on this port. Check server logs.";
                     let bind = "Failed to bind to specified addresses.";
                     if name == "bind" {
@@ -225,7 +229,14 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
         Action::AppendOnly => aof::state::switch_off(ctx.db.ks, core),
         Action::AppendFsync => aof::state::set_policy(core),
         Action::Metrics => open_metrics(core)?,
-        Action::Tls => return Err("Unable to update TLS configuration. Check server logs.".into()),
+        Action::Tls => configure_tls(core)?,
+        Action::TlsPort => {
+            configure_tls(core)?;
+            if let Some(listeners) = &mut core.listeners {
+                let failed = |_| "Unable to listen on this port. Check server logs.".to_owned();
+                listeners.open_tls(&core.config).map_err(failed)?;
+            }
+        }
         Action::ReplBacklog => {
             core.repl.resize_backlog(core.config.repl_backlog_size);
         }
@@ -245,6 +256,16 @@ fn open_metrics(core: &mut Core) -> Result<(), String> {
         tracing::warn!("{reason}");
         "Unable to listen on this port. Check server logs.".to_owned()
     })
+}
+
+fn configure_tls(core: &mut Core) -> Result<(), String> {
+    core.tls.configure(&core.config).map_err(|reason| {
+        tracing::warn!("{reason}");
+        "Unable to update TLS configuration. Check server logs.".to_owned()
+    })?;
+    // Connections that are kept may be of another kind.
+    core.migrations = Connections::default();
+    Ok(())
 }
 
 /// The next command and the cron evict; candidates of another policy are no good for that.

@@ -83,8 +83,10 @@ pub enum Mutability {
 pub enum Action {
     /// Open the sockets of `bind` and `port` anew.
     Listen,
-    /// Read certificates and open the TLS port anew.
+    /// Read certificates anew.
     Tls,
+    /// The same, and open the TLS port.
+    TlsPort,
     /// The memory limit or its policy changed: evict if needed.
     MaxMemory,
     /// The limit for all clients together changed.
@@ -122,6 +124,8 @@ pub struct Meta {
     pub sensitive: bool,
     /// CONFIG SET is refused while the data set is loading.
     pub not_while_loading: bool,
+    /// It names a file that may have changed: CONFIG SET to what it is does its action too.
+    pub volatile: bool,
     pub action: Option<Action>,
     /// Known only to Valkey; accepted so that its files load.
     pub valkey: bool,
@@ -137,6 +141,7 @@ const PLAIN: Meta = Meta {
     hidden: false,
     sensitive: false,
     not_while_loading: false,
+    volatile: false,
     action: None,
     valkey: false,
     inert: None,
@@ -171,6 +176,10 @@ impl Meta {
     }
     pub(super) const fn not_loading(mut self) -> Self {
         self.not_while_loading = true;
+        self
+    }
+    pub(super) const fn volatile(mut self) -> Self {
+        self.volatile = true;
         self
     }
     pub(super) const fn action(mut self, action: Action) -> Self {

@@ -47,19 +47,21 @@ impl fmt::Display for Finding {
 
 /// All findings about one file and what it includes.
 ///
-/// `judge` finds what is wrong with lines whose rules are no business of the configuration: users, Sentinel.
+/// `judge` finds what is wrong with lines whose rules are no business of the configuration: users, Sentinel, TLS; `advise`
+/// what of them has no effect.
 pub fn check_file(
     path: &Path,
     sources: &Sources,
     judge: fn(&Config) -> Vec<LoadError>,
+    advise: fn(&Config) -> Vec<String>,
 ) -> Vec<Finding> {
     let (config, errors) = Config::check(sources);
     let mut report = Report::default();
     for error in errors.into_iter().chain(judge(&config)) {
         report.findings.push(finding_of(error, path));
     }
-    for notice in &config.notices {
-        report.warn(notice.clone());
+    for notice in config.notices.iter().cloned().chain(advise(&config)) {
+        report.warn(notice);
     }
     if sources.sentinel_mode {
         check_sentinel(path, &config, &mut report);
@@ -329,6 +331,7 @@ fn writable(path: &Path) -> bool {
 fn check_ports(config: &Config, report: &mut Report) {
     let ports = [
         ("port", config.port, &config.bind),
+        ("tls-port", config.tls_port, &config.bind),
         ("metrics-port", config.metrics_port, &config.metrics_bind),
     ];
     for (name, port, bind) in ports {
@@ -379,7 +382,7 @@ mod tests {
             file: Some(path.to_path_buf()),
             ..Sources::default()
         };
-        check_file(path, &sources, |_| Vec::new())
+        check_file(path, &sources, |_| Vec::new(), |_| Vec::new())
     }
 
     const QUIET: &str = "port 0\nunixsocket /tmp/ferrite-lint.sock\ndir /tmp\n";

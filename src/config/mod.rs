@@ -26,3 +26,22 @@ pub use rewrite::RewriteError;
 pub use shared::{ClientClass, SharedSettings};
 pub use store::{Changed, Config, ConfigSetError, Pending, SetContext};
 pub use table::Settings;
+
+impl Settings {
+    /// The port that is shown where there is room for one.
+    pub fn shown_port(&self) -> u16 {
+        match self.port {
+            0 => self.tls_port,
+            port => port,
+        }
+    }
+
+    /// The port under which other servers reach this one.
+    pub fn announced_port(&self) -> u16 {
+        if self.tls_replication && self.tls_port != 0 {
+            self.tls_port
+        } else {
+            self.port
+        }
+    }
+}

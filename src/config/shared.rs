@@ -31,6 +31,7 @@ pub struct SharedSettings {
     password_required: AtomicBool,
     protected_mode: AtomicBool,
     maxclients: AtomicU32,
+    max_new_tls_connections: AtomicU32,
     output_limits: [SharedLimit; 3],
 }
 
@@ -44,6 +45,8 @@ impl SharedSettings {
         self.tcp_keepalive_s.store(settings.tcp_keepalive, Relaxed);
         self.protected_mode.store(settings.protected_mode, Relaxed);
         self.maxclients.store(settings.maxclients, Relaxed);
+        self.max_new_tls_connections
+            .store(settings.max_new_tls_connections_per_cycle, Relaxed);
         for (shared, limit) in self
             .output_limits
             .iter()
@@ -88,6 +91,11 @@ impl SharedSettings {
 
     pub fn maxclients(&self) -> u32 {
         self.maxclients.load(Relaxed)
+    }
+
+    /// TLS connections that are accepted in a row.
+    pub fn max_new_tls_connections(&self) -> u32 {
+        self.max_new_tls_connections.load(Relaxed)
     }
 
     pub fn output_limit(&self, class: ClientClass) -> OutputLimit {

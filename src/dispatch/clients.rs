@@ -117,6 +117,15 @@ impl Core {
         let now_ms = core.clock.mono_us() / 1000;
         let mut client = Box::new(Client::new(conn.clone(), now_ms, flags));
         client.user = core.acl.users.default_user().clone();
+        // A certificate names a user: it is as good as a password.
+        let named = conn
+            .tls_user()
+            .and_then(|n| core.acl.users.get(n.as_bytes()));
+        if let Some(user) = named.filter(|user| user.enabled) {
+            client.user = user.clone();
+            client.flags.insert(ClientFlags::AUTHENTICATED);
+            conn.authenticated.store(true, Ordering::Release);
+        }
         let slot = core.clients.add(client);
         conn.slot.store(slot, Ordering::Relaxed);
     }

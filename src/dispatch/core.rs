@@ -108,6 +108,9 @@ pub struct Core {
     pub listeners: Option<Listeners>,
     /// `metrics-port`, while it is open.
     pub port: Option<crate::http::Port>,
+    /// Certificates and keys.
+    pub tls: Arc<crate::tls::Context>,
+    pub tls_watch: crate::tls::Watch,
     /// The log, for changes of its settings.
     pub log: Option<Arc<Log>>,
     /// Runs of the cron so far.
@@ -192,6 +195,8 @@ impl Core {
             executable: std::env::current_exe().unwrap_or_default(),
             listeners: None,
             port: None,
+            tls: Arc::default(),
+            tls_watch: Default::default(),
             log: None,
             cron_ticks: 0,
             oom_score_base: None,

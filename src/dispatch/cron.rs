@@ -11,7 +11,9 @@ use crate::config::ClientClass;
 use crate::keyspace::cycle::Slice;
 use crate::net::conn::Close;
 use crate::rdb::save;
+use crate::tls;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Runs of the cron between two notes of INFO for a crash report.
 const CRASH_INFO_TICKS: u64 = 50;
@@ -77,6 +79,13 @@ impl Server {
         }
         aof::due::cron(&mut self.core);
         dump::cron(&mut self.core);
+        let interval = u64::from(self.core.config.tls_auto_reload_interval);
+        let core = &mut self.core;
+        tls::watch(
+            &mut core.tls_watch,
+            &core.tls,
+            Duration::from_secs(interval),
+        );
         self.obey_signal();
         self.watch_clients();
         let hz = u64::from(self.core.config.hz.max(1));

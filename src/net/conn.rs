@@ -62,6 +62,8 @@ pub struct Conn {
     pub unix: bool,
     /// File descriptor number, for CLIENT LIST only.
     pub fd: i32,
+    /// The user that the client's certificate names.
+    tls_user: OnceLock<String>,
     /// Larger requests are parsed; set by the actor at AUTH.
     pub authenticated: AtomicBool,
     /// Bytes of output that wait to be written.
@@ -93,6 +95,7 @@ impl Conn {
             laddr,
             unix,
             fd,
+            tls_user: OnceLock::new(),
             authenticated: AtomicBool::new(authenticated),
             pending_out: AtomicUsize::new(0),
             query_len: AtomicUsize::new(0),
@@ -102,6 +105,17 @@ impl Conn {
             outbox: Mutex::new(Outbox::default()),
             signal: AtomicBool::new(false),
         }
+    }
+
+    /// The client's certificate says who it is.
+    pub fn name_user(&self, name: String) {
+        // A connection has one certificate.
+        let _ = self.tls_user.set(name);
+    }
+
+    /// Who the client is by its certificate.
+    pub fn tls_user(&self) -> Option<&str> {
+        self.tls_user.get().map(String::as_str)
     }
 
     fn lock(&self) -> MutexGuard<'_, Outbox> {

@@ -5,3 +5,4 @@ pub mod listen;
 pub mod output;
 pub mod socket;
 pub mod task;
+pub mod tls;

@@ -275,9 +275,14 @@ impl Runner<'_> {
             Report::Begin(answer) => {
                 following.state = LinkState::Connecting;
                 following.set_load_delay(self.core.config.key_load_delay);
-                let begin = (self.identity(), self.load_options());
-                // A link that does not wait any more has been stopped.
-                let _ = answer.send(begin);
+                match self.core.tls.for_client(self.core.config.tls_replication) {
+                    Ok(tls) => {
+                        let begin = (self.identity(), self.load_options(), tls);
+                        // A link that does not wait any more has been stopped.
+                        let _ = answer.send(begin);
+                    }
+                    Err(reason) => tracing::warn!("Can't connect to MASTER: {reason}"),
+                }
             }
             Report::Connected(peer, local) => {
                 following.state = LinkState::Handshake;
@@ -411,7 +416,7 @@ impl Runner<'_> {
         let config = &self.core.config;
         let repl = &self.core.repl;
         let port = match config.replica_announce_port {
-            0 => config.port,
+            0 => config.announced_port(),
             port => port,
         };
         Identity {

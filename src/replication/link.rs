@@ -19,6 +19,7 @@ use crate::dispatch::actor::Message;
 use crate::dispatch::server::Server;
 use crate::rdb::load::{LoadOptions, Loaded, Progress, load};
 use crate::rdb::read::{Reader, Source};
+use crate::tls::blocking::Stream;
 
 /// Time between attempts.
 const RETRY: Duration = Duration::from_secs(1);
@@ -111,10 +112,13 @@ pub struct Target {
     pub source: String,
 }
 
+/// What a connection begins with: what to tell the master, how to load, and TLS if the link is to have it.
+pub type Begin = (Identity, LoadOptions, Option<Arc<rustls::ClientConfig>>);
+
 /// What the thread tells the actor; some want an answer.
 pub enum Report {
-    /// What to tell the master and how to load; no answer ends the link.
-    Begin(Pipe<(Identity, LoadOptions)>),
+    /// No answer ends the link.
+    Begin(Pipe<Begin>),
     /// The connection stands, with the addresses of both ends; the handshake goes on.
     Connected(String, String),
     /// A whole data set is about to come. The answer is what to save of ours before that.
@@ -201,7 +205,7 @@ pub fn start(target: Target, mailbox: Sender<Message>, take: Take) -> io::Result
 /// The master's socket. A process that was stopped and goes on finds its reads interrupted, because
 /// they have a timeout: that is no reason to lose the link.
 struct Wire {
-    socket: TcpStream,
+    socket: Stream,
     shared: Arc<Shared>,
     /// The data or the stream is being received: how a timeout is told depends on that.
     bulk: bool,
@@ -314,8 +318,6 @@ impl Link {
                 Ok(socket) => {
                     let failed = text("Unable to set up the link");
                     socket.set_nodelay(target.nodelay).map_err(&failed)?;
-                    socket.set_read_timeout(Some(TICK)).map_err(&failed)?;
-                    socket.set_write_timeout(Some(timeout)).map_err(&failed)?;
                     let shared = self.shared.socket.lock();
                     let clone = socket.try_clone().map_err(&failed)?;
                     *shared.unwrap_or_else(PoisonError::into_inner) = Some(clone);
@@ -327,13 +329,29 @@ impl Link {
         Err(last.into())
     }
 
+    /// With TLS if there is a configuration for it.
+    fn encrypt(
+        &self,
+        socket: TcpStream,
+        tls: Option<Arc<rustls::ClientConfig>>,
+    ) -> Result<Stream, End> {
+        let failed = text("Error condition on socket for SYNC");
+        let patience = Duration::from_millis(self.shared.timeout_ms.load(Ordering::Acquire).max(1));
+        let stream = Stream::connect(socket, tls, patience).map_err(&failed)?;
+        let raw = stream.socket();
+        raw.set_read_timeout(Some(TICK)).map_err(&failed)?;
+        raw.set_write_timeout(Some(patience)).map_err(&failed)?;
+        Ok(stream)
+    }
+
     fn connect_and_follow(&self) -> Result<(), End> {
-        let (identity, options) = self.ask(Report::Begin)?;
+        let (identity, options, tls) = self.ask(Report::Begin)?;
         let socket = self.connect()?;
         // A stop between the question and the connection would have found no socket.
         if self.stopped() {
             return Ok(());
         }
+        let socket = self.encrypt(socket, tls)?;
         let name = |addr: io::Result<SocketAddr>| addr.map_or(String::new(), |a| a.to_string());
         let ends = (name(socket.peer_addr()), name(socket.local_addr()));
         self.report(Report::Connected(ends.0, ends.1));
@@ -377,7 +395,7 @@ impl Link {
     }
 
     /// Saves what this server has and the master has not.
-    fn save_divergence(&self, facts: &MasterFacts, writer: &TcpStream) -> Result<(), End> {
+    fn save_divergence(&self, facts: &MasterFacts, writer: &Stream) -> Result<(), End> {
         let plan = self.ask(|answer| Report::Full(facts.clone(), answer))?;
         if let Some(plan) = plan {
             let alive = KeepAlive::start(writer)?;
@@ -394,7 +412,7 @@ impl Link {
         &self,
         reader: &mut BufReader<Wire>,
         options: &LoadOptions,
-        writer: &TcpStream,
+        writer: &Stream,
         id: &str,
     ) -> Result<Loaded, End> {
         let line = loop {
@@ -441,7 +459,7 @@ impl Link {
     }
 
     /// Reads the stream until it ends.
-    fn follow(&self, mut reader: BufReader<Wire>, writer: TcpStream) -> Result<(), End> {
+    fn follow(&self, mut reader: BufReader<Wire>, writer: Stream) -> Result<(), End> {
         let (done, gone) = sync_channel::<()>(0);
         let acks = Acks {
             socket: writer,
@@ -455,8 +473,7 @@ impl Link {
         let thread = thread.map_err(text("Unable to start a thread"))?;
         let end = self.read_stream(&mut reader);
         drop(done);
-        // The socket may have ended by itself.
-        let _ = reader.get_ref().socket.shutdown(Shutdown::Both);
+        reader.get_ref().socket.shutdown();
         // It ends with its socket, within a second. Nobody waits for that: the actor has to know now.
         drop(thread);
         end
@@ -541,7 +558,7 @@ fn read_line(reader: &mut BufReader<Wire>) -> Result<Vec<u8>, End> {
 fn shake_hands(
     identity: Identity,
     reader: &mut BufReader<Wire>,
-    mut writer: &TcpStream,
+    mut writer: &Stream,
 ) -> Result<(Step, MasterFacts), End> {
     let (mut handshake, first) = Handshake::begin(identity);
     let mut step = Step::Send(first);
@@ -579,7 +596,7 @@ struct KeepAlive {
 }
 
 impl KeepAlive {
-    fn start(socket: &TcpStream) -> Result<KeepAlive, End> {
+    fn start(socket: &Stream) -> Result<KeepAlive, End> {
         let mut socket = socket
             .try_clone()
             .map_err(text("Unable to set up the link"))?;
@@ -614,7 +631,7 @@ impl Drop for KeepAlive {
 
 /// Tells the master how far the replica is.
 struct Acks {
-    socket: TcpStream,
+    socket: Stream,
     shared: Arc<Shared>,
     asked: Arc<Mutex<Receiver<()>>>,
     gone: Receiver<()>,

@@ -1,14 +1,21 @@
 """redis-py against the server, with plain and asyncio connections, in RESP2 and RESP3.
 
 usage: redis_py.py PORT; prints one PASS or FAIL line a check; exit code 1 when one fails.
+With FERRITE_TLS=PORT:DIRECTORY everything goes over TLS to that port, with ca.crt, client.crt and client.key of the directory.
 """
 import asyncio
+import os
 import sys
 
 import redis
 import redis.asyncio
 
 PORT = int(sys.argv[1])
+TLS = {}
+if "FERRITE_TLS" in os.environ:
+    port, folder = os.environ["FERRITE_TLS"].split(":", 1)
+    PORT = int(port)
+    TLS = {"ssl": True, "ssl_ca_certs": f"{folder}/ca.crt", "ssl_certfile": f"{folder}/client.crt", "ssl_keyfile": f"{folder}/client.key"}
 failures = 0
 
 
@@ -138,7 +145,7 @@ def pipelines(r, p):
 
 async def asynchronous(proto):
     p = f"asyncio resp{proto}"
-    r = redis.asyncio.Redis(port=PORT, decode_responses=True, protocol=proto)
+    r = redis.asyncio.Redis(port=PORT, decode_responses=True, protocol=proto, **TLS)
     await r.flushall()
     check(f"{p} set get", (await r.set("k", "v"), await r.get("k")), (True, "v"))
     replies = await asyncio.gather(*(r.incr("counter") for _ in range(200)))
@@ -154,14 +161,14 @@ async def asynchronous(proto):
 
 def main():
     for proto in (2, 3):
-        r = redis.Redis(port=PORT, decode_responses=True, protocol=proto)
+        r = redis.Redis(port=PORT, decode_responses=True, protocol=proto, **TLS)
         r.flushall()
         for part in (strings, hashes, lists, sets, sorted_sets, keys_and_scans, others, pipelines):
             try:
                 part(r, f"resp{proto}")
             except Exception as error:  # a check that cannot even run is a failure of its own
                 check(f"resp{proto} {part.__name__}", repr(error), "no exception")
-        other = redis.Redis(port=PORT, db=5, decode_responses=True, protocol=proto)
+        other = redis.Redis(port=PORT, db=5, decode_responses=True, protocol=proto, **TLS)
         check(f"resp{proto} databases", (other.set("k5", 1), r.get("k5"), other.get("k5")), (True, None, "1"))
         r.close()
         asyncio.run(asynchronous(proto))

@@ -13,7 +13,10 @@
 mod wire;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ClientConfig;
 
 use crate::base::mailbox::Sender;
 use crate::base::num;
@@ -69,6 +72,8 @@ struct Request {
     /// Words of AUTH.
     auth: Vec<Vec<u8>>,
     compress: bool,
+    /// With `tls-cluster`, TLS, or why there is none.
+    tls: Result<Option<Arc<ClientConfig>>, &'static str>,
 }
 
 /// A key on its way.
@@ -185,6 +190,7 @@ fn read_request(ctx: &mut Ctx<'_>) -> Result<(Request, Vec<Vec<u8>>), Error> {
         replace,
         auth,
         compress: ctx.core.config.rdbcompression,
+        tls: ctx.core.tls.for_client(ctx.core.config.tls_cluster),
     };
     Ok((request, names))
 }

@@ -41,7 +41,7 @@ pub fn server(lines: &mut Lines<'_>, source: &Source<'_>) {
     };
     lines.field("process_supervised", supervised);
     lines.field("run_id", &core.run_id);
-    lines.field("tcp_port", config.port);
+    lines.field("tcp_port", config.shown_port());
     lines.field("server_time_usec", now_us);
     lines.field("uptime_in_seconds", uptime_s);
     lines.field("uptime_in_days", uptime_s / 86_400);
@@ -66,7 +66,10 @@ pub fn server(lines: &mut Lines<'_>, source: &Source<'_>) {
 fn listeners(lines: &mut Lines<'_>, source: &Source<'_>) {
     let config = &source.core.config;
     let mut number = 0;
-    if config.port != 0 {
+    for (name, port) in [("tcp", config.port), ("tls", config.tls_port)] {
+        if port == 0 {
+            continue;
+        }
         let binds: Vec<String> = config
             .bind
             .0
@@ -74,10 +77,10 @@ fn listeners(lines: &mut Lines<'_>, source: &Source<'_>) {
             .map(|address| format!("bind={address}"))
             .collect();
         lines.field(
-            "listener0",
-            format_args!("name=tcp,{},port={}", binds.join(","), config.port),
+            &format!("listener{number}"),
+            format_args!("name={name},{},port={port}", binds.join(",")),
         );
-        number = 1;
+        number += 1;
     }
     if !config.unixsocket.is_empty() {
         lines.field(

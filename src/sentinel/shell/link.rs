@@ -2,15 +2,19 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::reply::{self, Value};
 use crate::base::mailbox::Mailbox;
 use crate::sentinel::core::types::{Addr, Login, Renames, Request, Wire};
+use crate::tls;
 
 /// How long connecting and logging in may each take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -24,6 +28,8 @@ pub struct Job {
     pub renames: Renames,
     /// For `CLIENT SETNAME`.
     pub name: String,
+    /// TLS, if the connection is to have it; why it cannot have it.
+    pub tls: Result<Option<Arc<ClientConfig>>, &'static str>,
 }
 
 /// What the task tells.
@@ -45,9 +51,7 @@ pub type Order = (Request, Renames);
 /// Runs the connection until it ends.
 pub async fn run(job: Job, orders: Mailbox<Order>, report: impl Fn(Report)) {
     let reason = match log_in(&job).await {
-        Ok((stream, rest)) => {
-            let local = stream.local_addr();
-            let local_ip = local.map_or(String::new(), |a| a.ip().to_canonical().to_string());
+        Ok((local_ip, stream, rest)) => {
             report(Report::Connected { local_ip });
             let end = match job.wire {
                 Wire::Commands => serve(stream, rest, &orders, &report).await,
@@ -65,12 +69,32 @@ fn error(text: impl Into<String>) -> io::Error {
     io::Error::other(text.into())
 }
 
-/// Connects and logs in. Returns what came after the last reply, too.
-async fn log_in(job: &Job) -> io::Result<(TcpStream, Vec<u8>)> {
+/// With TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Connects; also gives the own address.
+async fn connect(job: &Job) -> io::Result<(String, Box<dyn Stream>)> {
+    let tls = job.tls.clone().map_err(error)?;
     let target = (&*job.addr.host, job.addr.port);
     let stream = timeout(PATIENCE, TcpStream::connect(target)).await;
-    let mut stream = stream.map_err(|_| error("no connection in time"))??;
+    let stream = stream.map_err(|_| error("no connection in time"))??;
     stream.set_nodelay(true)?;
+    let local = stream.local_addr();
+    let local_ip = local.map_or(String::new(), |a| a.ip().to_canonical().to_string());
+    let Some(config) = tls else {
+        return Ok((local_ip, Box::new(stream)));
+    };
+    let shake = TlsConnector::from(config).connect(tls::any_name(), stream);
+    let stream = timeout(PATIENCE, shake).await;
+    let stream = stream.map_err(|_| error("no TLS handshake in time"))??;
+    Ok((local_ip, Box::new(stream)))
+}
+
+/// Connects and logs in. Returns the own address, and what came after the last reply, too.
+async fn log_in(job: &Job) -> io::Result<(String, Box<dyn Stream>, Vec<u8>)> {
+    let (local_ip, mut stream) = connect(job).await?;
     let mut out = Vec::new();
     let mut expected = 1;
     if let Some(pass) = &job.login.pass {
@@ -86,7 +110,7 @@ async fn log_in(job: &Job) -> io::Result<(TcpStream, Vec<u8>)> {
         expected += 1;
         encode(&job.renames, &["SUBSCRIBE", CHANNEL], &mut out);
     }
-    let replies = timeout(PATIENCE, exchange(&mut stream, &out, expected)).await;
+    let replies = timeout(PATIENCE, exchange(&mut *stream, &out, expected)).await;
     let (replies, rest) = replies.map_err(|_| error("no answer in time"))??;
     for reply in &replies {
         let Value::Error(text) = reply else {
@@ -102,15 +126,16 @@ async fn log_in(job: &Job) -> io::Result<(TcpStream, Vec<u8>)> {
     {
         return Err(error(text.clone()));
     }
-    Ok((stream, rest))
+    Ok((local_ip, stream, rest))
 }
 
 async fn exchange(
-    stream: &mut TcpStream,
+    stream: &mut dyn Stream,
     out: &[u8],
     expected: usize,
 ) -> io::Result<(Vec<Value>, Vec<u8>)> {
     stream.write_all(out).await?;
+    stream.flush().await?;
     let (mut replies, mut buf) = (Vec::new(), Vec::new());
     while replies.len() < expected {
         match next(&mut buf)? {
@@ -133,7 +158,7 @@ fn next(buf: &mut Vec<u8>) -> io::Result<Option<Value>> {
     }
 }
 
-async fn fill(stream: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<()> {
+async fn fill(stream: &mut dyn Stream, buf: &mut Vec<u8>) -> io::Result<()> {
     buf.reserve(4096);
     match stream.read_buf(buf).await? {
         0 => Err(error("closed by the peer")),
@@ -143,7 +168,7 @@ async fn fill(stream: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<()> {
 
 /// Sends orders and matches the replies to them.
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: Box<dyn Stream>,
     mut buf: Vec<u8>,
     orders: &Mailbox<Order>,
     report: &impl Fn(Report),
@@ -171,15 +196,17 @@ async fn serve(
                     waiting.push_back((request, Vec::new()));
                 }
                 stream.write_all(&out).await?;
+                // With TLS, records may wait.
+                stream.flush().await?;
             }
-            filled = fill(&mut stream, &mut buf) => filled?,
+            filled = fill(&mut *stream, &mut buf) => filled?,
         }
     }
 }
 
 /// Listens to the hello channel.
 async fn listen(
-    mut stream: TcpStream,
+    mut stream: Box<dyn Stream>,
     mut buf: Vec<u8>,
     report: &impl Fn(Report),
 ) -> io::Result<()> {
@@ -192,7 +219,7 @@ async fn listen(
                 report(Report::Hello(text.clone()));
             }
         }
-        fill(&mut stream, &mut buf).await?;
+        fill(&mut *stream, &mut buf).await?;
     }
 }
 

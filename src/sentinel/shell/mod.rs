@@ -25,6 +25,7 @@ use crate::dispatch::core::Core;
 use crate::sentinel::core::Sentinel;
 use crate::sentinel::core::conf::rank;
 use crate::sentinel::core::types::*;
+use crate::tls;
 pub use link::CHANNEL;
 use link::{Job, Order, Report};
 use reply::Value;
@@ -43,6 +44,9 @@ pub struct State {
     /// The file could not be written the last time.
     unsaved: Option<String>,
     opened: u64,
+    tls: Arc<tls::Context>,
+    /// `tls-replication`: instances are reached with TLS.
+    wants_tls: bool,
 }
 
 /// A connection or an attempt at one.
@@ -103,7 +107,7 @@ impl State {
         })?;
         let seed = getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id()));
         let mut core = Sentinel::new(seed, resolve::resolver());
-        core.sh.options.listen_port = config.port;
+        core.sh.options.listen_port = config.announced_port();
         if let Some(error) = apply_lines(&mut core, config).into_iter().next() {
             return Err(error);
         }
@@ -122,6 +126,8 @@ impl State {
             scripts: HashMap::new(),
             unsaved: None,
             opened: 0,
+            tls: Arc::default(),
+            wants_tls: config.tls_replication,
         })
     }
 
@@ -155,6 +161,7 @@ impl State {
 /// Starts to monitor; to be called where the actor runs.
 pub fn start(core: &mut Core, mut state: Box<State>) {
     state.mailbox = core.mailbox.clone();
+    state.tls = core.tls.clone();
     state.core.tick(state.clock());
     // The id is in the file before anybody hears it.
     let _ = state.save();
@@ -285,6 +292,7 @@ impl State {
             login,
             renames,
             name: format!("sentinel-{}-{kind}", &self.core.sh.my_id[..8]),
+            tls: self.tls.for_client(self.wants_tls),
         };
         let report = move |report: Report| {
             mailbox.send(Message::Task(Box::new(move |server| {

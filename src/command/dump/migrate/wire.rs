@@ -2,10 +2,14 @@
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
 
 use super::{Address, Answer, Parcel, Request};
 use crate::rdb::value::{self, Encoder};
+use crate::tls::blocking::Stream;
 
 /// Longest line that another server may reply.
 const LINE_MAX: usize = 64 * 1024;
@@ -14,8 +18,8 @@ const UNKNOWN_DB: i64 = -1;
 
 /// A connection to another server.
 pub(super) struct Connection {
-    input: BufReader<TcpStream>,
-    output: BufWriter<TcpStream>,
+    input: BufReader<Stream>,
+    output: BufWriter<Stream>,
     /// What the other side has selected.
     db: i64,
     pub(super) used: Instant,
@@ -73,7 +77,10 @@ impl Request {
         let deadline = Instant::now() + self.timeout;
         let mut connection = match connection {
             Some(connection) => connection,
-            None => Connection::open(&self.address, self.timeout).map_err(writing)?,
+            None => {
+                let tls = self.tls.clone().map_err(|e| writing(io::Error::other(e)))?;
+                Connection::open(&self.address, self.timeout, tls).map_err(writing)?
+            }
         };
         connection.set_timeout(self.timeout).map_err(writing)?;
         let select = connection.db != self.db;
@@ -160,12 +167,17 @@ fn write_command(out: &mut impl Write, words: &[&[u8]]) -> io::Result<()> {
 }
 
 impl Connection {
-    fn open(address: &Address, timeout: Duration) -> io::Result<Connection> {
+    fn open(
+        address: &Address,
+        timeout: Duration,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Connection> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for place in (address.0.as_str(), address.1).to_socket_addrs()? {
             match TcpStream::connect_timeout(&place, timeout) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
+                    let stream = Stream::connect(stream, tls, timeout)?;
                     return Ok(Connection {
                         input: BufReader::new(stream.try_clone()?),
                         output: BufWriter::new(stream),
@@ -180,7 +192,7 @@ impl Connection {
     }
 
     fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
-        let stream = self.input.get_ref();
+        let stream = self.input.get_ref().socket();
         stream.set_write_timeout(Some(timeout))
     }
 
@@ -197,7 +209,7 @@ impl Connection {
                 if left.is_zero() {
                     return Err(io::ErrorKind::TimedOut.into());
                 }
-                self.input.get_ref().set_read_timeout(Some(left))?;
+                self.input.get_ref().socket().set_read_timeout(Some(left))?;
             }
             self.input.read_exact(&mut byte)?;
             line.push(byte[0]);
