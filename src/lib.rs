@@ -18,5 +18,6 @@ pub mod replication;
 pub mod resp;
 pub mod script;
 pub mod sentinel;
+pub mod shell;
 pub mod tracking;
 pub mod value;
