@@ -18,9 +18,6 @@ impl Format {
         let mut out = Vec::new();
         if verbatim {
             self.raw(value, &mut out);
-            if self.output == Output::Raw {
-                out.extend_from_slice(&self.reply_end);
-            }
             return out;
         }
         match self.output {
@@ -143,11 +140,17 @@ fn numbered<'a>(
     }
 }
 
-/// More than one element: as a value of a map it begins on a line of its own.
+/// It takes more than one line: as a value of a map it begins on a line of its own.
 fn is_long(value: &Value) -> bool {
     match value {
-        Value::Array(items) | Value::Set(items) | Value::Push(items) => items.len() > 1,
-        Value::Map(pairs) => pairs.len() > 1,
+        Value::Array(items) | Value::Set(items) | Value::Push(items) => match items.as_slice() {
+            [only] => is_long(only),
+            items => !items.is_empty(),
+        },
+        Value::Map(pairs) => match pairs.as_slice() {
+            [(_, only)] => is_long(only),
+            pairs => !pairs.is_empty(),
+        },
         _ => false,
     }
 }

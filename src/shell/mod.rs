@@ -46,7 +46,10 @@ pub fn run(words: Vec<OsString>) -> u8 {
         let args = options.args.iter().map(|arg| options::unquote(arg));
         match args.collect() {
             Some(args) => options.args = args,
-            None => return fail("Invalid quoted string"),
+            None => {
+                print(b"Invalid quoted string\n");
+                return 1;
+            }
         }
     }
     let pretend = std::env::var_os("FAKETTY").is_some_and(|value| value == "1");
@@ -121,6 +124,7 @@ fn command(session: &mut Session) -> u8 {
             return fail(&format!("Can't read from standard input: {error}"));
         }
         match &session.options.stdin {
+            Stdin::Tag(_) if args.is_empty() => args.push(text),
             Stdin::Tag(tag) => match args.iter_mut().find(|arg| *arg == tag) {
                 Some(arg) => *arg = text,
                 None => return fail("Using -X option but stdin tag not match."),

@@ -297,15 +297,11 @@ impl Parser {
             "--verbose" => self.options.verbose = true,
             "--show-pushes" => {
                 let text = self.text(word)?;
-                self.options.show_pushes = Some(match text.get(..1) {
-                    Some("y" | "Y") => true,
-                    Some("n" | "N") => false,
-                    _ => {
-                        return error(format!(
-                            "Unknown --show-pushes value '{text}' (valid: '[y]es', '[n]o')"
-                        ));
-                    }
-                });
+                let yes = text.starts_with(['y', 'Y']);
+                if !yes && !text.starts_with(['n', 'N']) {
+                    eprintln!("Unknown --show-pushes value '{text}' (valid: '[y]es', '[n]o')");
+                }
+                self.options.show_pushes = Some(yes);
             }
             "-x" => {
                 self.options.stdin = match self.options.stdin {

@@ -26,9 +26,10 @@ pub fn ask() -> io::Result<Vec<u8>> {
         .remove(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG);
     tcsetattr(stdin.as_fd(), SetArg::TCSAFLUSH, &quiet)?;
     let _guard = Guard(before);
-    print("Please input password: ")?;
-    let password = read(stdin.lock());
-    print("\n")?;
+    let mut out = io::stdout().lock();
+    print(&mut out, "Please input password: ")?;
+    let password = read(stdin.lock(), &mut out);
+    print(&mut out, "\n")?;
     password
 }
 
@@ -42,13 +43,12 @@ impl Drop for Guard {
     }
 }
 
-fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+fn print(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
-fn read(input: impl Read) -> io::Result<Vec<u8>> {
+fn read(input: impl Read, out: &mut impl Write) -> io::Result<Vec<u8>> {
     let mut password = Vec::new();
     for byte in input.bytes() {
         match byte? {
@@ -58,16 +58,16 @@ fn read(input: impl Read) -> io::Result<Vec<u8>> {
             CTRL_D => {}
             BACKSPACE | DELETE => {
                 if password.pop().is_some() {
-                    print("\x08 \x08")?;
+                    print(out, "\x08 \x08")?;
                 }
             }
             CTRL_U => {
-                print(&"\x08 \x08".repeat(password.len()))?;
+                print(out, &"\x08 \x08".repeat(password.len()))?;
                 password.clear();
             }
             byte => {
                 password.push(byte);
-                print("*")?;
+                print(out, "*")?;
             }
         }
     }
@@ -76,13 +76,15 @@ fn read(input: impl Read) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::read;
+    fn read(typed: &[u8]) -> std::io::Result<Vec<u8>> {
+        super::read(typed, &mut Vec::new())
+    }
 
     #[test]
     fn what_is_typed_and_taken_back() {
-        assert_eq!(read(&b"ab\x7fc\rrest"[..]).unwrap(), b"ac");
-        assert_eq!(read(&b"ab\x15c\x08\x08d\n"[..]).unwrap(), b"d");
-        assert!(read(&b"ab\x03"[..]).is_err());
-        assert!(read(&b"\x04"[..]).is_err());
+        assert_eq!(read(b"ab\x7fc\rrest").unwrap(), b"ac");
+        assert_eq!(read(b"ab\x15c\x08\x08d\n").unwrap(), b"d");
+        assert!(read(b"ab\x03").is_err());
+        assert!(read(b"\x04").is_err());
     }
 }

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn figures_in_each_form() {
         let mut figures = Figures::default();
-        [1, 0, 3].map(|ms| figures.add(ms));
+        [1, 0, 3].into_iter().for_each(|ms| figures.add(ms));
         assert_eq!(
             figures.text(Output::Standard),
             "min: 0, max: 3, avg: 1.33 (3 samples)"

@@ -36,8 +36,17 @@ fn show(link: &mut Link, format: &Format) -> Result<(), Ended> {
             eprintln!("SYNC with master, discarding bytes of bulk transfer until EOF marker...");
         }
     }
-    transfer::receive(link, &form, |_| Ok(())).map_err(transfer::interrupted)?;
-    eprintln!("SYNC done. Logging commands from master.");
+    let received = transfer::receive(link, &form, |_| Ok(()));
+    let len = received.map_err(transfer::interrupted)?;
+    match form {
+        Form::Length(_) => eprintln!("SYNC done. Logging commands from master."),
+        Form::Mark(_) => {
+            eprintln!("SYNC done after {len} bytes. Logging commands from master.");
+            // The server waits for this. It has no reply.
+            eprintln!("sending REPLCONF ACK 0");
+            link.send(&["REPLCONF", "ACK", "0"])?;
+        }
+    }
     loop {
         let value: Value = link.read()?;
         print(&format.reply(&value, false));
