@@ -1,6 +1,6 @@
 //! `ferrite cli` prints what redis-cli prints: the same calls of both on the same server and data, compared byte for byte.
 //!
-//! tests/clients/cli_terminal.py tries it on a terminal.
+//! On a terminal tests/clients/cli_terminal.py tries it, which the last test runs.
 
 mod support;
 
@@ -674,4 +674,24 @@ fn help_and_version() {
     let told = Which::Ferrite.run(&["--cluster", "info"], b"", false);
     assert_eq!(told.status.code(), Some(1));
     assert!(text(&told.stderr).contains("redis-cli --cluster"));
+}
+
+#[test]
+fn on_a_terminal() {
+    let server = server();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/cli_terminal.py");
+    let mut command = Command::new("python3");
+    command
+        .arg(script)
+        .arg(binary())
+        .arg(server.port().to_string());
+    let told = finish(&mut command, b"");
+    let out = String::from_utf8_lossy(&told.stdout).into_owned();
+    let failed: Vec<&str> = out
+        .lines()
+        .filter(|line| !line.starts_with("PASS "))
+        .collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
+    assert!(out.lines().count() >= 50, "{out}");
 }

@@ -1,7 +1,6 @@
 //! The line editor: prompt, history, completion, hints; and what comes from the server while a line is typed.
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -262,12 +261,6 @@ impl Watcher {
         }
         (text, !ended)
     }
-}
-
-/// Clears the screen.
-pub fn clear() {
-    // Without a terminal there is nothing to clear.
-    let _ = std::io::stdout().write_all(b"\x1b[H\x1b[2J");
 }
 
 #[cfg(test)]

@@ -26,13 +26,14 @@ impl Shared {
     }
 
     fn interrupt(&self) {
-        match &*self.waiting() {
-            Some(socket) => {
-                self.hit.store(true, Ordering::Release);
-                // It may have ended by itself.
-                let _ = socket.shutdown(Shutdown::Both);
-            }
-            None => std::process::exit(INTERRUPTED),
+        let waiting = self.waiting();
+        if self.hit.swap(true, Ordering::AcqRel) {
+            // The first one did not help.
+            std::process::exit(INTERRUPTED);
+        }
+        if let Some(socket) = &*waiting {
+            // It may have ended by itself.
+            let _ = socket.shutdown(Shutdown::Both);
         }
     }
 }
@@ -47,12 +48,14 @@ impl Interrupts {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        // At once: the line editor has a handler of its own while it reads, and puts back the one that it found.
+        let mut signals = {
+            let _context = runtime.enter();
+            signal(SignalKind::interrupt())?
+        };
         let watched = shared.clone();
         let run = move || {
             runtime.block_on(async {
-                let Ok(mut signals) = signal(SignalKind::interrupt()) else {
-                    return;
-                };
                 while signals.recv().await.is_some() {
                     watched.interrupt();
                 }
@@ -64,10 +67,17 @@ impl Interrupts {
         Ok(Interrupts(shared))
     }
 
-    /// Until the guard is dropped, Ctrl-C ends this connection.
-    pub fn watch(&self, link: &Link) -> Option<Watch> {
-        *self.0.waiting() = link.handle().ok();
-        Some(Watch(self.0.clone()))
+    /// Until the guard is dropped, Ctrl-C ends this connection; so does one that came just before.
+    pub fn watch(&self, link: &Link) -> Watch {
+        let mut waiting = self.0.waiting();
+        *waiting = link.handle().ok();
+        if self.0.hit.load(Ordering::Acquire)
+            && let Some(socket) = &*waiting
+        {
+            // It may have ended by itself.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        Watch(self.0.clone())
     }
 
     /// True once after an interruption.

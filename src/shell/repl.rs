@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::editor::{self, Line, LineEditor};
+use super::editor::{Line, LineEditor};
 use super::facts::Facts;
 use super::help;
 use super::history;
@@ -84,6 +84,8 @@ impl Repl {
         let session = &mut self.session;
         match &mut self.source {
             Source::Terminal(editor) => loop {
+                // One that came too late for its command is nothing to the next.
+                session.interrupts.as_ref().map(Interrupts::take);
                 match editor.ask(session) {
                     Line::Text(line) => {
                         if !line.trim().is_empty() {
@@ -128,7 +130,7 @@ impl Repl {
             ("quit" | "exit", _) => return false,
             ("restart", _) => print(b"Use 'restart' only in Lua debugging mode.\n"),
             ("connect", 3) => self.connect(args),
-            ("clear", 1) => editor::clear(),
+            ("clear", 1) => print(b"\x1b[H\x1b[2J"),
             ("help" | "?", _) => self.help(&args[1..]),
             _ => self.command(args, repeat),
         }

@@ -19,6 +19,8 @@ pub enum Done {
     Yes,
     /// There is no connection, or it ended; that was said.
     Failed,
+    /// The user did not want to wait any longer.
+    Interrupted,
     /// The reply was an error and the process is to end with that.
     ErrorReply,
 }
@@ -306,7 +308,7 @@ impl Session {
             }
         }
         let begin = self.interrupts.as_ref().zip(self.link.as_ref());
-        let guard = begin.and_then(|(interrupts, link)| interrupts.watch(link));
+        let guard = begin.map(|(interrupts, link)| interrupts.watch(link));
         let result = self.exchange(args, &name);
         drop(guard);
         match result {
@@ -319,10 +321,9 @@ impl Session {
         self.link = None;
         self.set_listening(Listening::default());
         if self.interrupts.as_ref().is_some_and(Interrupts::take) {
-            // The user did it.
             println!();
             self.connect(true);
-            return Done::Yes;
+            return Done::Interrupted;
         }
         if name == "shutdown" && matches!(broken, Broken::Closed) {
             return Done::Yes;
@@ -504,7 +505,7 @@ impl Session {
             left -= i64::from(left > 0);
             match self.run(args) {
                 Done::Yes => {}
-                Done::Failed | Done::ErrorReply => return 1,
+                Done::Failed | Done::Interrupted | Done::ErrorReply => return 1,
             }
             if self.is_listening() {
                 return self.listen();

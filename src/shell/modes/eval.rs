@@ -16,7 +16,7 @@ pub fn run(session: &mut Session, file: &Path) -> u8 {
     let args = command(script, &session.options.args);
     match session.run(&args) {
         Done::Yes => 0,
-        Done::Failed | Done::ErrorReply => 1,
+        Done::Failed | Done::Interrupted | Done::ErrorReply => 1,
     }
 }
 
