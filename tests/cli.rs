@@ -184,44 +184,64 @@ fn server() -> Server {
     Server::with_options(&["--enable-debug-command", "yes"])
 }
 
-fn all_commands(options: &[&[&str]]) {
-    let server = server();
-    for options in options {
-        for command in COMMANDS {
-            same(&server, &[options, *command].concat());
-        }
-    }
-}
-
-#[test]
-fn replies_in_resp2() {
-    all_commands(&[&[], &["--no-raw"], &["--csv"], &["-2", "--json"]]);
-}
-
-#[test]
-fn replies_in_resp3() {
-    all_commands(&[&["-3"], &["-3", "--no-raw"], &["-3", "--csv"], &["--json"]]);
-}
-
-/// (A quote inside makes redis-cli's quoted JSON broken: those two keys are left out.)
-#[test]
-fn json_in_ascii() {
+/// Each command by itself.
+fn all_commands(options: &[&str]) {
     let server = server();
     for command in COMMANDS {
-        let command: Vec<&str> = command.to_vec();
-        let quotes = ["k2", "h", "return redis.error_reply('My \"error\"')"];
-        if !command.iter().any(|word| quotes.contains(word)) && command[0] != "command" {
-            same(&server, &[&["--quoted-json"], &command[..]].concat());
-        }
+        same(&server, &[options, *command].concat());
     }
 }
 
-#[test]
-fn on_a_terminal_that_is_none() {
-    let server = server();
+/// All of them in one session, which is much faster.
+fn all_at_once(options: &[&str], leave_out: &[&str], tty: bool) {
+    let mut session = Vec::new();
     for command in COMMANDS {
-        same_with(&server, command, b"", true);
+        if command.iter().any(|word| leave_out.contains(word)) {
+            continue;
+        }
+        for word in *command {
+            let word = word.replace('\\', "\\\\").replace('"', "\\\"");
+            session.extend(format!("\"{word}\" ").bytes());
+        }
+        session.push(b'\n');
     }
+    same_with(&server(), options, &session, tty);
+}
+
+#[test]
+fn commands_one_by_one() {
+    all_commands(&[]);
+}
+
+#[test]
+fn commands_one_by_one_for_people() {
+    all_commands(&["-3", "--no-raw"]);
+}
+
+#[test]
+fn replies_in_every_form() {
+    let forms: [&[&str]; 8] = [
+        &["--no-raw"],
+        &["--csv"],
+        &["-2", "--json"],
+        &["-3"],
+        &["-3", "--no-raw"],
+        &["-3", "--csv"],
+        &["--json"],
+        &["-d", ";", "-D", "."],
+    ];
+    for form in forms {
+        all_at_once(form, &[], false);
+    }
+    all_at_once(&[], &[], true);
+    // A quote inside makes redis-cli's quoted JSON broken.
+    let quotes = [
+        "k2",
+        "h",
+        "return redis.error_reply('My \"error\"')",
+        "docs",
+    ];
+    all_at_once(&["--quoted-json"], &quotes, false);
 }
 
 #[test]

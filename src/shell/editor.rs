@@ -20,7 +20,8 @@ use super::help;
 use super::hints;
 use super::history;
 use super::link::Link;
-use super::session::{Listener, Session};
+use super::listener::{self, Listener};
+use super::session::Session;
 
 /// What came of asking for a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -173,6 +174,12 @@ impl LineEditor {
         let prompt = session.prompt();
         let shared: Shared = Arc::new(Mutex::new(session.take_link()));
         let watch = self.watch(session, &shared);
+        if watch.is_none() && session.is_listening() {
+            // On a terminal that cannot show messages above a line.
+            session.put_link(locked(&shared).take());
+            session.listen_until(&std::io::stdin());
+            *locked(&shared) = session.take_link();
+        }
         let line = self.editor.readline(&prompt);
         session.put_link(locked(&shared).take());
         // The thread's end of this is shut: it goes when it sees that, at the latest when the next line is asked for.
@@ -248,7 +255,7 @@ impl Watcher {
             return (text, false);
         };
         let mut ended = link.fill().is_err();
-        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut listener = listener::locked(&self.listener);
         while !ended {
             match link.ready() {
                 Ok(Some(value)) => text.extend(listener.show(value)),

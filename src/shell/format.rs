@@ -1,6 +1,7 @@
 //! Replies as text, byte for byte as redis-cli prints them.
 
 use super::options::Output;
+use super::session::word;
 use crate::base::words::quote;
 use crate::resp::decode::Value;
 
@@ -71,6 +72,19 @@ impl Format {
                 }
             }
         }
+    }
+}
+
+/// The reply is a text for people.
+pub fn is_verbatim(args: &[Vec<u8>]) -> bool {
+    let (name, sub) = (word(args, 0), word(args, 1));
+    match (&*name, &*sub) {
+        ("info" | "lolwut", _) => true,
+        ("debug", "htstats" | "htstats-key") | ("memory", "malloc-stats" | "doctor") => true,
+        ("cluster", "nodes" | "info") | ("latency", "doctor") => args.len() == 2,
+        ("client", "list" | "info") | ("proxy", "info") => true,
+        ("latency", "graph") => args.len() == 3,
+        _ => false,
     }
 }
 
@@ -368,5 +382,33 @@ mod tests {
             push_message(&[bulk("message"), bulk("c")], &format),
             b"1) \"message\"\n2) \"c\"\n"
         );
+    }
+
+    fn words(line: &str) -> Vec<Vec<u8>> {
+        let words = line.split(' ');
+        words.map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn texts_for_people() {
+        for line in [
+            "INFO",
+            "info memory",
+            "CLIENT list",
+            "latency doctor",
+            "latency graph x",
+            "memory doctor",
+        ] {
+            assert!(is_verbatim(&words(line)), "{line}");
+        }
+        for line in [
+            "get a",
+            "client id",
+            "latency graph",
+            "cluster nodes x",
+            "memory usage k",
+        ] {
+            assert!(!is_verbatim(&words(line)), "{line}");
+        }
     }
 }

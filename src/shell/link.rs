@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use nix::poll::{PollFd, PollFlags, poll};
+
 use super::options::{Target, Tls};
 use crate::resp::decode::{self, Decoder, Fault, Limits, Value};
 
@@ -21,9 +23,27 @@ const LIMITS: Limits = Limits {
 const READ: usize = 64 << 10;
 
 /// Bytes to and from a server.
-pub trait Wire: Read + Write + AsFd + Send {}
+pub trait Wire: Read + Write + AsFd + Send {
+    /// A second handle of the same connection: one thread may write while another one reads.
+    fn second(&self) -> io::Result<Box<dyn Wire>>;
 
-impl<T: Read + Write + AsFd + Send> Wire for T {}
+    /// Input has come that the socket does not show any more.
+    fn has_input(&self) -> bool {
+        false
+    }
+}
+
+impl Wire for TcpStream {
+    fn second(&self) -> io::Result<Box<dyn Wire>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+}
+
+impl Wire for UnixStream {
+    fn second(&self) -> io::Result<Box<dyn Wire>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+}
 
 /// Why a connection cannot be used any more.
 #[derive(Debug)]
@@ -117,24 +137,18 @@ impl Link {
         Ok(self.wire.flush()?)
     }
 
-    /// Whether reading and writing wait.
-    pub fn set_nonblocking(&self, on: bool) -> Result<(), Broken> {
-        Ok(socket2::SockRef::from(&self.wire.as_fd()).set_nonblocking(on)?)
+    /// For a thread that writes while this one reads.
+    pub fn second_wire(&self) -> Result<Box<dyn Wire>, Broken> {
+        Ok(self.wire.second()?)
     }
 
-    /// Sends what can be sent without waiting: the number of bytes, or `None` if there is no room.
-    pub fn send_some(&mut self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
-        match self
-            .wire
-            .write(bytes)
-            .and_then(|n| self.wire.flush().map(|()| n))
-        {
-            Ok(0) => Err(Broken::Closed),
-            Ok(n) => Ok(Some(n)),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Some(0)),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error.into()),
+    /// True if something (or the end) has come within so many milliseconds.
+    pub fn is_readable(&self, timeout_ms: u16) -> bool {
+        if self.wire.has_input() {
+            return true;
         }
+        let mut fds = [PollFd::new(self.wire.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, timeout_ms).is_ok_and(|ready| ready > 0)
     }
 
     /// The next reply or message; waits for it.
@@ -155,8 +169,16 @@ impl Link {
         value.map_err(Broken::Fault)
     }
 
-    /// Waits for bytes.
+    /// Waits for bytes, and takes all that the socket does not show any more.
     pub fn fill(&mut self) -> Result<(), Broken> {
+        self.fill_once()?;
+        while self.wire.has_input() {
+            self.fill_once()?;
+        }
+        Ok(())
+    }
+
+    fn fill_once(&mut self) -> Result<(), Broken> {
         self.buf.drain(..self.at);
         self.at = 0;
         let len = self.buf.len();

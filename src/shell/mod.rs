@@ -15,6 +15,7 @@ mod hints;
 mod history;
 mod interrupt;
 mod link;
+mod listener;
 mod modes;
 mod options;
 mod password;

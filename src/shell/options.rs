@@ -351,6 +351,9 @@ impl Parser {
                      Use redis-cli --cluster for a Redis or Valkey cluster.",
                 );
             }
+            "--lru-test" => {
+                return error("ferrite cli has no --lru-test: use redis-cli --lru-test.");
+            }
             "--ldb" | "--ldb-sync-mode" => {
                 return error("ferrite cli has no Lua debugger: use redis-cli --ldb.");
             }

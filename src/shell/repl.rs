@@ -144,6 +144,10 @@ impl Repl {
                 break;
             }
         }
+        if self.session.is_monitor() && matches!(self.source, Source::Pipe(_)) {
+            // As redis-cli does: what is behind it in the pipe is for afterwards.
+            self.session.listen();
+        }
         let elapsed = begin.elapsed();
         if elapsed.as_millis() > SLOW_MS && self.session.format.output == Output::Standard {
             print(format!("({:.2}s)\n", elapsed.as_secs_f64()).as_bytes());

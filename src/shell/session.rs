@@ -2,14 +2,15 @@
 
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::format::{Format, push_message};
+use super::format::{Format, is_verbatim};
 use super::interrupt::Interrupts;
 use super::link::{Broken, Link};
+use super::listener::{Listener, Listening, locked};
 use super::options::{Options, Output, Protocol};
 use crate::resp::decode::Value;
 
@@ -25,52 +26,7 @@ pub enum Done {
     ErrorReply,
 }
 
-/// What the connection is used for besides commands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Listening {
-    /// Channels and patterns subscribed to.
-    channels: i64,
-    shard_channels: i64,
-    monitor: bool,
-}
-
-/// Takes what comes by itself. It is shared with the thread that shows messages while a line is typed.
-pub struct Listener {
-    listening: Listening,
-    format: Format,
-    /// Messages are shown, subscribed or not.
-    show_pushes: bool,
-}
-
-impl Listener {
-    /// The text of what came without having been asked for.
-    pub fn show(&mut self, value: Value) -> Vec<u8> {
-        match value {
-            Value::Push(items) => self.message(&items).unwrap_or_default(),
-            Value::Array(items) if self.listening.channels + self.listening.shard_channels > 0 => {
-                self.message(&items).unwrap_or_default()
-            }
-            value => self.format.reply(&value, false),
-        }
-    }
-
-    /// Notes a message: its text, if it is to be shown.
-    fn message(&mut self, items: &[Value]) -> Option<Vec<u8>> {
-        let listened = self.listening != Listening::default();
-        if let [kind, _, Value::Int(count)] = items {
-            match kind.text().unwrap_or_default() {
-                b"subscribe" | b"psubscribe" | b"unsubscribe" | b"punsubscribe" => {
-                    self.listening.channels = *count;
-                }
-                b"ssubscribe" | b"sunsubscribe" => self.listening.shard_channels = *count,
-                _ => {}
-            }
-        }
-        let listens = self.listening != Listening::default();
-        (self.show_pushes || listened || listens).then(|| push_message(items, &self.format))
-    }
-}
-
+/// A session.
 pub struct Session {
     pub options: Options,
     pub format: Format,
@@ -267,7 +223,7 @@ impl Session {
         if self.interactive
             && let Some(link) = &mut self.link
             && link.is_drained()
-            && is_readable(link, 0)
+            && link.is_readable(0)
             && link.fill().is_err()
         {
             self.link = None;
@@ -517,8 +473,12 @@ impl Session {
         0
     }
 
+    pub fn is_monitor(&self) -> bool {
+        self.listening().monitor
+    }
+
     /// Shows messages until the connection ends.
-    fn listen(&mut self) -> u8 {
+    pub fn listen(&mut self) -> u8 {
         while let Some(link) = &mut self.link {
             match link.read() {
                 Ok(value) => {
@@ -563,6 +523,7 @@ impl Session {
             let Some(link) = &mut self.link else {
                 return false;
             };
+            let watched = self.interrupts.as_ref().map(|i| i.watch(link));
             let mut fds = [
                 PollFd::new(input.as_fd(), PollFlags::POLLIN),
                 PollFd::new(link.as_fd(), PollFlags::POLLIN),
@@ -571,6 +532,7 @@ impl Session {
             let _ = poll(&mut fds, PollTimeout::NONE);
             let has = |fd: &PollFd| fd.revents().is_some_and(|events| !events.is_empty());
             let (typed, came) = (has(&fds[0]), has(&fds[1]));
+            drop(watched);
             if erase {
                 print(b"\x1b[K");
             }
@@ -578,22 +540,11 @@ impl Session {
                 return true;
             }
             if came && let Err(broken) = link.fill() {
-                eprintln!("Error: {broken}");
-                self.link = None;
+                self.broken(&broken, "");
                 return false;
             }
         }
     }
-}
-
-fn locked(listener: &Mutex<Listener>) -> MutexGuard<'_, Listener> {
-    listener.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// True if something (or the end) has come within so many milliseconds.
-pub fn is_readable(fd: &impl AsFd, timeout_ms: u16) -> bool {
-    let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, timeout_ms).is_ok_and(|ready| ready > 0)
 }
 
 /// Writes to standard output; without a reader there is nothing left to do.
@@ -608,19 +559,6 @@ pub fn print(bytes: &[u8]) {
 pub fn word(args: &[Vec<u8>], at: usize) -> String {
     let arg = args.get(at).map(|arg| arg.to_ascii_lowercase());
     String::from_utf8_lossy(&arg.unwrap_or_default()).into_owned()
-}
-
-/// The reply is a text for people.
-fn is_verbatim(args: &[Vec<u8>]) -> bool {
-    let (name, sub) = (word(args, 0), word(args, 1));
-    match (&*name, &*sub) {
-        ("info" | "lolwut", _) => true,
-        ("debug", "htstats" | "htstats-key") | ("memory", "malloc-stats" | "doctor") => true,
-        ("cluster", "nodes" | "info") | ("latency", "doctor") => args.len() == 2,
-        ("client", "list" | "info") | ("proxy", "info") => true,
-        ("latency", "graph") => args.len() == 3,
-        _ => false,
-    }
 }
 
 /// Rests, unless there is nothing to rest for.
@@ -711,29 +649,6 @@ mod tests {
             let text = locked(&session.listener).message(&confirmation(kind, count));
             assert!(text.is_some());
             assert_eq!(session.is_listening(), listens, "{kind}");
-        }
-    }
-
-    #[test]
-    fn texts_for_people() {
-        for line in [
-            "INFO",
-            "info memory",
-            "CLIENT list",
-            "latency doctor",
-            "latency graph x",
-            "memory doctor",
-        ] {
-            assert!(is_verbatim(&words(line)), "{line}");
-        }
-        for line in [
-            "get a",
-            "client id",
-            "latency graph",
-            "cluster nodes x",
-            "memory usage k",
-        ] {
-            assert!(!is_verbatim(&words(line)), "{line}");
         }
     }
 }

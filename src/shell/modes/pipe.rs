@@ -2,21 +2,21 @@
 //!
 //! Behind the input goes an ECHO of random bytes. When its reply comes, all others have come.
 
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io::{self, Read, Write};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use crate::resp::decode::{Value, command};
-use crate::shell::link::{Broken, Link};
+use crate::shell::link::{Link, Wire, reason};
 use crate::shell::session::{Session, print};
 
 use super::{Ended, code};
 
 const PIECE: usize = 64 << 10;
-/// Letters and digits of the end mark.
+/// Letters of the end mark.
 const MARK: usize = 20;
+/// Time between two looks at whether the input has ended.
+const TICK_MS: u16 = 500;
 
 pub fn run(session: &mut Session) -> u8 {
     let timeout = session.options.pipe_timeout;
@@ -31,114 +31,85 @@ pub fn run(session: &mut Session) -> u8 {
     u8::from(errors > 0)
 }
 
+/// A thread that sends, which ends with the process if it has to wait for ever.
+type Sender = JoinHandle<Result<(), String>>;
+
 #[derive(Default)]
 struct Transfer {
     errors: u64,
     replies: u64,
-    out: Vec<u8>,
-    /// What of `out` has been sent.
-    sent: usize,
-    /// Set at the end of the input.
-    mark: Option<Vec<u8>>,
-    done: bool,
 }
 
 impl Transfer {
     fn run(&mut self, link: &mut Link, timeout: Duration) -> Result<(), Ended> {
-        link.set_nonblocking(true)?;
-        let input = io::stdin();
+        let mark = mark()?;
+        let wire = link.second_wire()?;
+        let (input, end) = (io::stdin(), mark.clone());
+        let sender = std::thread::Builder::new()
+            .name("ferrite-pipe".into())
+            .spawn(move || send(input.lock(), wire, &end));
+        let mut sender: Option<Sender> =
+            Some(sender.map_err(|error| Ended::Told(format!("Can't start a thread: {error}")))?);
         let mut last = Instant::now();
-        while !self.done {
-            let wants = self.mark.is_none() && self.sent == self.out.len();
-            let (readable, came) = self.wait(link, &input, wants)?;
-            if came {
+        loop {
+            while let Some(value) = link.ready()? {
                 last = Instant::now();
-                self.read_replies(link)?;
+                if self.is_last(value, &mark) {
+                    print(b"Last reply received from server.\n");
+                    return Ok(());
+                }
             }
-            if wants && readable {
-                self.read_input(&input)?;
+            if let Some(sender) = sender.take_if(|sender| sender.is_finished()) {
+                let sent = sender
+                    .join()
+                    .unwrap_or_else(|_| Err("Error sending".into()));
+                sent.map_err(Ended::Told)?;
+                last = Instant::now();
             }
-            self.send(link)?;
-            let over = self.mark.is_some() && self.sent == self.out.len();
-            if over && !timeout.is_zero() && last.elapsed() > timeout {
+            if link.is_readable(TICK_MS) {
+                link.fill()?;
+            } else if sender.is_none() && !timeout.is_zero() && last.elapsed() > timeout {
                 let text = format!("No replies for {} seconds: exiting.", timeout.as_secs());
                 return Err(Ended::Told(text));
             }
         }
-        Ok(())
     }
 
-    /// Waits for a second at most: whether there is input, and whether something came from the server.
-    fn wait(&self, link: &Link, input: &impl AsFd, wants: bool) -> Result<(bool, bool), Ended> {
-        let mut events = PollFlags::POLLIN;
-        if self.sent < self.out.len() {
-            events |= PollFlags::POLLOUT;
-        }
-        let mut fds = vec![PollFd::new(link.as_fd(), events)];
-        if wants {
-            fds.push(PollFd::new(input.as_fd(), PollFlags::POLLIN));
-        }
-        // An interrupted wait is a short one.
-        let _ = poll(&mut fds, PollTimeout::from(1000_u16));
-        let socket = fds[0].revents().unwrap_or(PollFlags::empty());
-        let readable = fds.get(1).and_then(PollFd::revents);
-        Ok((
-            readable.is_some_and(|events| !events.is_empty()),
-            socket.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR),
-        ))
-    }
-
-    fn read_input(&mut self, input: &io::Stdin) -> Result<(), Ended> {
-        (self.sent, self.out) = (0, vec![0; PIECE]);
-        let read = input.lock().read(&mut self.out);
-        let n = read.map_err(|error| Ended::Told(format!("Error reading from stdin: {error}")))?;
-        self.out.truncate(n);
-        if n == 0 {
-            let mark = mark()?;
-            // An inline command may lack its end.
-            self.out.extend_from_slice(b"\r\n");
-            command(&[b"ECHO", &mark[..]], &mut self.out);
-            self.mark = Some(mark);
-        }
-        Ok(())
-    }
-
-    fn send(&mut self, link: &mut Link) -> Result<(), Ended> {
-        while self.sent < self.out.len() {
-            let Some(n) = link.send_some(&self.out[self.sent..])? else {
-                return Ok(());
-            };
-            self.sent += n;
-            if self.sent == self.out.len() && self.mark.is_some() {
-                print(b"All data transferred. Waiting for the last reply...\n");
+    /// Counts a reply; true if it is that to the mark.
+    fn is_last(&mut self, value: Value, mark: &[u8]) -> bool {
+        match value {
+            Value::Push(_) => return false,
+            Value::Bulk(text) if text == mark => return true,
+            Value::Error(text) => {
+                eprintln!("{}", String::from_utf8_lossy(&text));
+                self.errors += 1;
             }
+            _ => {}
         }
-        Ok(())
+        self.replies += 1;
+        false
     }
+}
 
-    fn read_replies(&mut self, link: &mut Link) -> Result<(), Ended> {
-        match link.fill() {
-            Err(Broken::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            filled => filled?,
+/// Sends all input, and the mark behind it.
+fn send(mut input: impl Read, mut wire: Box<dyn Wire>, mark: &[u8]) -> Result<(), String> {
+    let mut piece = vec![0; PIECE];
+    let failed = |error: io::Error| format!("Error writing to the server: {}", reason(&error));
+    loop {
+        match input.read(&mut piece) {
+            Ok(0) => break,
+            Ok(n) => wire.write_all(&piece[..n]).map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(format!("Error reading from stdin: {}", reason(&error))),
         }
-        while let Some(value) = link.ready()? {
-            match value {
-                Value::Push(_) => {}
-                Value::Bulk(text) if self.mark.as_ref() == Some(&text) => {
-                    print(b"Last reply received from server.\n");
-                    self.done = true;
-                    return Ok(());
-                }
-                Value::Error(text) => {
-                    eprintln!("{}", String::from_utf8_lossy(&text));
-                    self.errors += 1;
-                    self.replies += 1;
-                }
-                _ => self.replies += 1,
-            }
-        }
-        Ok(())
     }
+    print(b"All data transferred. Waiting for the last reply...\n");
+    // An inline command may lack its end.
+    let mut end = b"\r\n".to_vec();
+    command(&[b"ECHO", mark], &mut end);
+    wire.write_all(&end)
+        .and_then(|()| wire.flush())
+        .map_err(failed)
 }
 
 /// Random letters that no reply is by accident.
