@@ -18,6 +18,7 @@ use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
 use crate::rdb::check::tool;
 use crate::sentinel::shell::{self, State};
+use crate::shell as client;
 use crate::tls;
 
 /// The version of Redis whose behaviour this server promises: INFO, HELLO, `--version` and error texts say it.
@@ -47,6 +48,8 @@ pub enum Mode {
     CheckRdb(tool::Task),
     CheckAof(aof::check::Task),
     Restore(aof::restore::Task),
+    /// `ferrite cli`, with the words behind its name.
+    Client(Vec<OsString>),
     /// Show a text and end with this code; errors go to standard error.
     Print {
         text: String,
@@ -69,7 +72,15 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Mode {
         .and_then(|word| word.to_str())
         .unwrap_or_default();
 
+    // All words are the client's: `redis-cli -h` wants a host.
+    if ["redis-cli", "valkey-cli", "ferrite-cli"]
+        .iter()
+        .any(|name| program.starts_with(name))
+    {
+        return Mode::Client(words);
+    }
     match first {
+        "cli" => return Mode::Client(words[1..].to_vec()),
         "-v" | "--version" => return print(version_line(), 0),
         "-h" | "--help" => return print(help(&program), 0),
         "--check-system" => return Mode::CheckSystem,
@@ -335,6 +346,7 @@ fn help(program: &str) -> String {
        {program} check-aof [--fix] [--truncate-to-timestamp T] MANIFEST|FILE
        {program} restore --at T | --seq N | --before PATTERN --out DIR MANIFEST
        {program} --check-system
+       {program} cli [OPTIONS] [COMMAND [ARG ...]] (a client, as redis-cli; cli --help)
        {program} -v | --version
        {program} -h | --help
 
@@ -364,6 +376,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
             Err(code)
         }
         Mode::CheckSystem => Err(run_check_system()),
+        Mode::Client(words) => Err(client::run(words)),
         Mode::CheckAof(task) => Err(aof::check::run(&task)),
         Mode::Restore(task) => {
             let (text, code) = aof::restore::run(&task);
@@ -554,6 +567,20 @@ mod tests {
             version.split('.').count() == 3 && version.split('.').all(|n| n.parse::<u32>().is_ok())
         );
         assert!(text.contains(&format!("ferrite={FERRITE_VERSION}")));
+    }
+
+    #[test]
+    fn client_by_word_and_by_name() {
+        for words in [
+            &["ferrite", "cli", "-h", "host"][..],
+            &["/usr/bin/redis-cli", "-h", "host"],
+            &["ferrite-cli", "-h", "host"],
+        ] {
+            let Mode::Client(rest) = mode(words) else {
+                panic!("{words:?}");
+            };
+            assert_eq!(rest, ["-h", "host"]);
+        }
     }
 
     #[test]

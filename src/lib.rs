@@ -18,6 +18,7 @@ pub mod replication;
 pub mod resp;
 pub mod script;
 pub mod sentinel;
+pub mod shell;
 pub mod tls;
 pub mod tracking;
 pub mod value;

@@ -1,5 +1,7 @@
 //! Replies of instances, read from bytes. Instances are not trusted: lengths and depths are bounded before anything is kept.
 
+use crate::resp::decode::{self, Decoder, Limits};
+
 /// A reply as instances that were not asked for RESP3 send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -15,89 +17,39 @@ pub enum Value {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// The longest text: INFO of a server with many replicas is far below.
-const BULK_MAX: usize = 4 << 20;
+const LIMITS: Limits = Limits {
+    line: LINE_MAX,
+    // INFO of a server with many replicas is far below.
+    bulk: 4 << 20,
+    items: 1024,
+    depth: 4,
+};
 const LINE_MAX: usize = 64 << 10;
-const ITEMS_MAX: usize = 1024;
-const DEPTH_MAX: u32 = 4;
 
 /// Reads one reply from the start of `bytes`: it and its length, or `None` while it is not complete.
 pub fn read(bytes: &[u8]) -> Result<Option<(Value, usize)>, Malformed> {
-    let mut at = 0;
-    match value(bytes, &mut at, DEPTH_MAX) {
-        Ok(value) => Ok(Some((value, at))),
-        Err(Stop::Incomplete) => Ok(None),
-        Err(Stop::Malformed) => Err(Malformed),
-    }
-}
-
-enum Stop {
-    Incomplete,
-    Malformed,
-}
-
-fn value(bytes: &[u8], at: &mut usize, depth: u32) -> Result<Value, Stop> {
-    let line = line(bytes, at)?;
-    let (kind, rest) = line.split_first().ok_or(Stop::Malformed)?;
-    let text = || String::from_utf8_lossy(rest).into_owned();
-    match kind {
-        b'+' => Ok(Value::Status(text())),
-        b'-' => Ok(Value::Error(text())),
-        b':' => Ok(Value::Int(number(rest)?)),
-        b'$' => match number(rest)? {
-            -1 => Ok(Value::Null),
-            len => bulk(bytes, at, len),
-        },
-        b'*' => match number(rest)? {
-            -1 => Ok(Value::Null),
-            len => {
-                let len = usize::try_from(len).map_err(|_| Stop::Malformed)?;
-                if len > ITEMS_MAX || depth == 0 {
-                    return Err(Stop::Malformed);
-                }
-                (0..len)
-                    .map(|_| value(bytes, at, depth - 1))
-                    .collect::<Result<_, _>>()
-                    .map(Value::Array)
-            }
-        },
-        _ => Err(Stop::Malformed),
-    }
-}
-
-fn number(digits: &[u8]) -> Result<i64, Stop> {
-    let text = std::str::from_utf8(digits).map_err(|_| Stop::Malformed)?;
-    text.parse().map_err(|_| Stop::Malformed)
-}
-
-fn line<'a>(bytes: &'a [u8], at: &mut usize) -> Result<&'a [u8], Stop> {
-    let rest = bytes.get(*at..).unwrap_or_default();
-    let Some(end) = memchr::memchr(b'\n', rest) else {
-        return Err(if rest.len() > LINE_MAX {
-            Stop::Malformed
-        } else {
-            Stop::Incomplete
-        });
+    let mut rest = bytes;
+    let reply = Decoder::new(LIMITS).read(&mut rest);
+    let Some(reply) = reply.map_err(|_| Malformed)? else {
+        return Ok(None);
     };
-    *at += end + 1;
-    rest[..end].strip_suffix(b"\r").ok_or(Stop::Malformed)
+    Ok(Some((value(reply)?, bytes.len() - rest.len())))
 }
 
-fn bulk(bytes: &[u8], at: &mut usize, len: i64) -> Result<Value, Stop> {
-    let len = usize::try_from(len)
-        .ok()
-        .filter(|len| *len <= BULK_MAX)
-        .ok_or(Stop::Malformed)?;
-    let rest = bytes.get(*at..).unwrap_or_default();
-    let Some(whole) = rest.get(..len + 2) else {
-        return Err(Stop::Incomplete);
-    };
-    let (text, end) = whole.split_at(len);
-    if end != b"\r\n" {
-        return Err(Stop::Malformed);
-    }
-    *at += len + 2;
-    Ok(Value::Bulk(String::from_utf8_lossy(text).into_owned()))
+fn value(reply: decode::Value) -> Result<Value, Malformed> {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Ok(match reply {
+        decode::Value::Status(bytes) => Value::Status(text(bytes)),
+        decode::Value::Error(bytes) => Value::Error(text(bytes)),
+        decode::Value::Int(number) => Value::Int(number),
+        decode::Value::Bulk(bytes) => Value::Bulk(text(bytes)),
+        decode::Value::Null => Value::Null,
+        decode::Value::Array(items) => {
+            let items = items.into_iter().map(value);
+            Value::Array(items.collect::<Result<_, _>>()?)
+        }
+        _ => return Err(Malformed),
+    })
 }
 
 #[cfg(test)]
