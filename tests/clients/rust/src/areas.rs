@@ -29,7 +29,10 @@ pub fn refused<T: Debug, E: ToString>(seen: Result<T, E>, part: &str) -> Checked
 pub fn report(area: &str, protocol: u8, result: Checked) -> bool {
     match &result {
         Ok(()) => println!("PASS {area}"),
-        Err(error) => println!("FAIL {area}: RESP{protocol}: {}", error.to_string().replace('\n', " ")),
+        Err(error) => println!(
+            "FAIL {area}: RESP{protocol}: {}",
+            error.to_string().replace('\n', " ")
+        ),
     }
     result.is_ok()
 }
@@ -38,7 +41,9 @@ pub fn report(area: &str, protocol: u8, result: Checked) -> bool {
 pub fn version_of(library: &str) -> &'static str {
     let lock = include_str!("../Cargo.lock");
     let entry = lock.split_once(&format!("name = \"{library}\"\nversion = \""));
-    entry.and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default()
+    entry
+        .and_then(|(_, rest)| rest.split('"').next())
+        .unwrap_or_default()
 }
 
 pub fn port() -> u16 {
