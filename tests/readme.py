@@ -116,9 +116,12 @@ def snapshots():
     check("check-rdb", run(FERRITE, "check-rdb", "dump.rdb")[0] == 0)
     code, text = run(FERRITE, "check-rdb", "--stats", "dump.rdb")
     check("check-rdb --stats", code == 0 and "string" in text, text)
-    data = bytearray((WORK / "dump.rdb").read_bytes())
-    data[len(data) // 2] ^= 0xff
-    (WORK / "dump.rdb").write_bytes(data)
+    good = (WORK / "dump.rdb").read_bytes()
+    half = len(good) // 2
+    (WORK / "dump.rdb").write_bytes(good[:half] + bytes([good[half] ^ 1]) + good[half + 1:])
+    code, text = run(FERRITE, "check-rdb", "dump.rdb")
+    check("check-rdb finds a flipped bit", code == 1, text)
+    (WORK / "dump.rdb").write_bytes(good[:half] + b"\xff" * 200 + good[half + 200:])
     code, text = run(FERRITE, "check-rdb", "dump.rdb")
     check("check-rdb names the offset of damage", code == 1 and "offset" in text, text)
     code, text = run(FERRITE, "check-rdb", "dump.rdb", "--salvage", "new.rdb")
