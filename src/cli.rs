@@ -33,6 +33,9 @@ const SENTINEL_DEFAULTS: [&[u8]; 4] = [
     b"appendonly no",
 ];
 
+/// Lines that come before the configuration file, for packagers: what a container image has for a default.
+const DEFAULTS_VARIABLE: &str = "FERRITE_DEFAULTS";
+
 /// The largest configuration that is taken from standard input.
 const STDIN_MAX: u64 = 64 << 20;
 
@@ -366,7 +369,11 @@ Examples:
 /// Does everything but run the server: the sources to load, or the code to end with.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
     match parse(words) {
-        Mode::Server(sources) => Ok(sources),
+        Mode::Server(mut sources) => {
+            let lines = std::env::var_os(DEFAULTS_VARIABLE).unwrap_or_default();
+            sources.defaults.extend(defaults(lines.as_bytes()));
+            Ok(sources)
+        }
         Mode::Print { text, code: 0 } => {
             say(&text);
             Err(0)
@@ -394,6 +401,13 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
             Err(code)
         }
     }
+}
+
+/// The lines of `FERRITE_DEFAULTS`; a semicolon ends one as well.
+fn defaults(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    text.split(|&b| b == b'\n' || b == b';')
+        .map(|line| line.trim_ascii().to_vec())
+        .filter(|line| !line.is_empty())
 }
 
 /// Loads the configuration, users included; an error is shown as Redis shows it.
@@ -638,6 +652,15 @@ mod tests {
             mode(&["ferrite", "restore", "--out", "d", "m"]),
             Mode::Print { code: 2, .. }
         ));
+    }
+
+    #[test]
+    fn defaults_of_a_packager() {
+        let lines: Vec<_> = defaults(b"protected-mode no; ;maxmemory 1gb\nsave 60 1\n").collect();
+        assert_eq!(
+            lines,
+            [&b"protected-mode no"[..], b"maxmemory 1gb", b"save 60 1"]
+        );
     }
 
     #[test]

@@ -392,3 +392,29 @@ fn count_and_list_and_info_agree() {
         assert_eq!(info.items()[0].items()[0].text(), **name);
     }
 }
+
+#[test]
+fn every_container_helps() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let all = listed(&mut client);
+    let helping: Vec<&str> = all
+        .keys()
+        .filter_map(|name| name.strip_suffix("|help"))
+        .collect();
+    assert!(helping.len() > 10, "{helping:?}");
+    let mut check = |call: &[&str]| {
+        let lines = client.call(call);
+        let first = lines.items()[0].text();
+        let wanted = format!("{} <subcommand>", call[0].to_uppercase());
+        assert!(first.starts_with(&wanted), "{call:?}: {first}");
+        assert!(lines.items().len() >= 4, "{call:?}: {lines:?}");
+    };
+    for name in helping {
+        // Where cluster mode is switched off, it does not even help.
+        if name != "cluster" {
+            check(&[name, "help"]);
+        }
+    }
+    check(&["FERRITE", "HELP"]);
+}

@@ -1,5 +1,5 @@
-//! The operating system calls that the standard library does not offer. One of the few modules that may use `unsafe`:
-//! every function here is a thin, safe wrapper of one C call, with the reason why the call is sound beside it.
+//! The operating system calls that the standard library does not offer. One of the few modules that may use `unsafe`; its
+//! contract: every function here is a thin, safe wrapper of one C call, with the reason why the call is sound beside it.
 #![allow(unsafe_code)]
 
 pub mod fault;
