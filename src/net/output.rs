@@ -10,6 +10,10 @@ use crate::resp::reply::Chunk;
 const WRITE_PARTS: usize = 64;
 /// A reply buffer that grew beyond this is not kept for the next replies.
 const KEEP_SPARE: usize = 64 * 1024;
+/// Pieces that an empty list has room for at most.
+const KEEP_LIST: usize = 256;
+/// Replies that wait are put together up to this many bytes.
+const JOINED: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
 pub struct Output {
@@ -40,9 +44,15 @@ impl Output {
     }
 
     pub fn push(&mut self, chunk: Chunk) {
-        if !chunk.bytes().is_empty() {
-            self.len += chunk.bytes().len();
-            self.chunks.push_back(chunk);
+        let len = chunk.bytes().len();
+        self.len += len;
+        match (self.chunks.back_mut(), &chunk) {
+            _ if len == 0 => {}
+            // A peer that does not read may have a million short replies waiting.
+            (Some(Chunk::Owned(last)), Chunk::Owned(next)) if last.len() + len <= JOINED => {
+                last.extend_from_slice(next);
+            }
+            _ => self.chunks.push_back(chunk),
         }
     }
 
@@ -57,6 +67,7 @@ impl Output {
             );
             self.len += std::mem::take(&mut other.len);
             self.chunks.append(&mut other.chunks);
+            other.shrink();
         }
     }
 
@@ -95,8 +106,12 @@ impl Output {
             }
             n -= left;
             self.written = 0;
-            if let Some(Chunk::Owned(mut buf)) = self.chunks.pop_front()
-                && self.chunks.is_empty()
+            let first = self.chunks.pop_front();
+            if !self.chunks.is_empty() {
+                continue;
+            }
+            self.shrink();
+            if let Some(Chunk::Owned(mut buf)) = first
                 && buf.capacity() <= KEEP_SPARE
             {
                 buf.clear();
@@ -104,6 +119,13 @@ impl Output {
             }
         }
         None
+    }
+
+    /// A list that was long is not kept.
+    fn shrink(&mut self) {
+        if self.chunks.capacity() > KEEP_LIST {
+            self.chunks = VecDeque::new();
+        }
     }
 }
 
@@ -168,5 +190,29 @@ mod tests {
             assert_eq!(*socket.1.lock().unwrap(), expected);
             assert!(spare.is_some_and(|buf| buf.is_empty() && buf.capacity() > 0));
         }
+    }
+
+    #[test]
+    fn short_replies_that_wait_take_little_room() {
+        let mut output = Output::default();
+        for n in 0..100_000 {
+            output.push(Chunk::Owned(format!(":{}\r\n", n % 10).into_bytes()));
+            assert_eq!(output.len(), (n + 1) * 4);
+        }
+        assert!(output.pieces() < 30, "{}", output.pieces());
+        for n in 0..2000 {
+            output.push(Chunk::Shared(Arc::new(vec![b'x'; 1 + n % 3])));
+        }
+        assert!(output.pieces() > 2000);
+        let socket = Narrow(1 << 20, Mutex::default());
+        while !output.is_empty() {
+            output.write_to(&socket).unwrap();
+        }
+        assert!(output.chunks.capacity() <= KEEP_LIST);
+        let written = socket.1.lock().unwrap();
+        assert_eq!(
+            (written.len(), &written[39_996..40_004]),
+            (404_000 - 1, &b":9\r\n:0\r\n"[..])
+        );
     }
 }
