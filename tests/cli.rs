@@ -715,3 +715,81 @@ fn on_a_terminal() {
     assert_eq!(told.status.code(), Some(0), "{}", text(&told.stderr));
     assert!(out.lines().count() >= 50, "{out}");
 }
+
+#[test]
+fn with_tls() {
+    let dir = TempDir::new();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (cert, key) = (path("s.crt"), path("s.key"));
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args([
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            &key,
+            "-out",
+            &cert,
+        ])
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let port = support::free_port().to_string();
+    let files = [
+        "--tls-cert-file",
+        &cert,
+        "--tls-key-file",
+        &key,
+        "--tls-ca-cert-file",
+        &cert,
+    ];
+    let server = Server::with_options(&[&["--tls-port", &port][..], &files].concat());
+    let call = |options: &[&str], input: &[u8]| {
+        let told = Which::Ferrite.run(&[&["-p", &port], options].concat(), input, false);
+        (text(&told.stdout), told.status.code(), text(&told.stderr))
+    };
+    let own = ["--tls", "--cacert", &cert, "--cert", &cert, "--key", &key];
+    assert_eq!(
+        call(&[&own[..], &["set", "k", "v"]].concat(), b"").0,
+        "OK\n"
+    );
+    let trusting = ["--tls", "--insecure", "--cert", &cert, "--key", &key];
+    assert_eq!(call(&[&trusting[..], &["get", "k"]].concat(), b"").0, "v\n");
+    let uri = format!("rediss://localhost:{port}/3");
+    assert_eq!(
+        call(&[&own[..], &["-u", &uri, "get", "k"]].concat(), b"").0,
+        "\n"
+    );
+    let strangers = call(&["--tls", "--cert", &cert, "--key", &key, "ping"], b"");
+    assert_eq!(strangers.1, Some(1));
+    assert!(strangers.2.contains("TLS handshake: "), "{}", strangers.2);
+    // Large values in both directions, and many replies while much is sent.
+    let large = vec![b'x'; 5_000_000];
+    assert_eq!(
+        call(&[&own[..], &["-x", "set", "large"]].concat(), &large).0,
+        "OK\n"
+    );
+    assert_eq!(
+        call(&[&own[..], &["get", "large"]].concat(), b"").0.len(),
+        large.len() + 1
+    );
+    let many: String = (0..20_000)
+        .map(|n| {
+            let now_and_then = if n % 5000 == 0 { "get large\r\n" } else { "" };
+            format!("set key:{n} {n}\r\n{now_and_then}")
+        })
+        .collect();
+    let piped = call(&[&own[..], &["--pipe"]].concat(), many.as_bytes()).0;
+    assert!(piped.ends_with("errors: 0, replies: 20004\n"), "{piped}");
+    drop(server);
+}

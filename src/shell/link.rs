@@ -5,11 +5,16 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, poll};
+use rustls::pki_types::ServerName;
 
 use super::options::{Target, Tls};
 use crate::resp::decode::{self, Decoder, Fault, Limits, Value};
+use crate::tls::blocking::Stream;
+use crate::tls::tool;
 
 /// The user asked the server: what it sends is wanted, as long as it is a reply. Nothing is reserved by these numbers.
 const LIMITS: Limits = Limits {
@@ -108,7 +113,7 @@ impl Link {
                     socket2::TcpKeepalive::new().with_time(std::time::Duration::from_secs(15));
                 let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive);
                 match &target.tls {
-                    Some(tls) => encrypt(stream, tls, &target.host)?,
+                    Some(tls) => encrypt(stream, tls, target)?,
                     None => Box::new(stream),
                 }
             }
@@ -283,9 +288,53 @@ fn connect(target: &Target) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// The place where TLS comes in.
-fn encrypt(_: TcpStream, _: &Tls, _: &str) -> Result<Box<dyn Wire>, String> {
-    Err("this build of ferrite cli has no TLS (--tls, rediss://); use redis-cli --tls".into())
+/// Longest handshake, unless `-t` says otherwise.
+const HANDSHAKE: Duration = Duration::from_secs(30);
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket().as_fd()
+    }
+}
+
+impl Wire for Stream {
+    fn second(&self) -> io::Result<Box<dyn Wire>> {
+        Ok(Box::new(self.try_clone()?))
+    }
+
+    fn has_input(&self) -> bool {
+        Stream::has_input(self)
+    }
+}
+
+fn encrypt(stream: TcpStream, tls: &Tls, target: &Target) -> Result<Box<dyn Wire>, String> {
+    let text = |path: &Option<PathBuf>| {
+        let path = path.as_ref();
+        path.map_or(String::new(), |path| path.to_string_lossy().into_owned())
+    };
+    let config = tool::client(&tool::Wishes {
+        ca_file: text(&tls.ca_file),
+        ca_dir: text(&tls.ca_dir),
+        cert: text(&tls.cert),
+        key: text(&tls.key),
+        ciphers: tls.ciphers.clone().unwrap_or_default(),
+        ciphersuites: tls.ciphersuites.clone().unwrap_or_default(),
+        insecure: tls.insecure,
+        sends_name: tls.sni.is_some(),
+    })?;
+    let name = match &tls.sni {
+        Some(name) => ServerName::try_from(name.clone()).map_err(|e| format!("--sni: {e}"))?,
+        None => crate::tls::any_name(),
+    };
+    let patience = target.timeout.unwrap_or(HANDSHAKE);
+    let stream = Stream::connect_to(stream, config, name, patience);
+    let stream = stream.map_err(|error| format!("TLS handshake: {}", reason(&error)))?;
+    // Those of the handshake.
+    stream
+        .socket()
+        .set_write_timeout(None)
+        .map_err(|e| reason(&e))?;
+    Ok(Box::new(stream))
 }
 
 #[cfg(test)]

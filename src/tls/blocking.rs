@@ -8,6 +8,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection};
 
 /// Bytes read from the socket at a time.
@@ -58,10 +59,23 @@ impl Stream {
         config: Option<Arc<ClientConfig>>,
         patience: Duration,
     ) -> io::Result<Stream> {
-        let Some(config) = config else {
-            return Ok(Stream::plain(socket));
-        };
-        let mut state = ClientConnection::new(config, super::any_name()).map_err(damaged)?;
+        match config {
+            Some(config) => Stream::connect_to(socket, config, super::any_name(), patience),
+            None => Ok(Stream::plain(socket)),
+        }
+    }
+
+    /// With TLS, to a server that is called so.
+    ///
+    /// # Errors
+    /// If the handshake fails.
+    pub fn connect_to(
+        socket: TcpStream,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        patience: Duration,
+    ) -> io::Result<Stream> {
+        let mut state = ClientConnection::new(config, name).map_err(damaged)?;
         let deadline = Instant::now() + patience;
         socket.set_write_timeout(Some(patience))?;
         let mut out = &socket;
@@ -119,6 +133,18 @@ impl Stream {
         }
         // It may have ended by itself.
         let _ = self.socket.shutdown(Shutdown::Both);
+    }
+
+    /// Input has come that the socket does not show any more.
+    pub fn has_input(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| {
+            let input = lock(&tls.input);
+            let fed = input.used == input.bytes.len();
+            !fed || lock(&tls.state)
+                .reader()
+                .fill_buf()
+                .is_ok_and(|bytes| !bytes.is_empty())
+        })
     }
 
     /// The socket, to set what is to be set there. Not for data.

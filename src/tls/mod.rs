@@ -10,6 +10,7 @@ mod files;
 mod options;
 mod reload;
 mod sessions;
+pub mod tool;
 mod verify;
 mod x509;
 
@@ -171,6 +172,7 @@ fn make(options: Options, notices: &mut Vec<String>) -> Result<Material, String>
         authorities,
         algorithms: provider.signature_verification_algorithms,
         names: options.names()?,
+        trusting: false,
     };
     let mut client = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
