@@ -315,6 +315,23 @@ fn other_servers_follow_and_are_followed() {
         }
         until(name, || info(&mut o, "master_link_status") == "up");
         until_same(&mut t, &mut o);
+        // Fields that expire, in a whole copy.
+        t.line("HSET fields a 1 b 2");
+        if !t.line("HPEXPIRE fields 1000000 FIELDS 1 a").is_error() {
+            let ours = server(&[]);
+            let mut o = ours.connect();
+            follow(&mut o, theirs.port());
+            until(name, || info(&mut o, "master_link_status") == "up");
+            let left = o.line("HPTTL fields FIELDS 2 a b");
+            let Value::Array(left) = left else {
+                panic!("{name}: {left:?}");
+            };
+            assert!(
+                matches!(left[0], Value::Int(900_000..=1_000_000)),
+                "{name}: {left:?}"
+            );
+            assert_eq!(left[1], Value::Int(-1), "{name}");
+        }
         println!("{name}: both directions");
     }
 }
