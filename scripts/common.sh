@@ -14,10 +14,11 @@ ferrite_bin() {
   echo "$(cd "$(dirname "$bin")" && pwd)/$(basename "$bin")"
 }
 
-# Runs as root, through sudo where we are not root.
-as_root() {
-  if [[ $(id -u) -eq 0 ]]; then "$@"; else sudo "$@"; fi
-}
+# The words that make a command run as root; as_root is for where a function can stand.
+superuser=()
+[[ $(id -u) -eq 0 ]] || superuser=(sudo)
+
+as_root() { "${superuser[@]}" "$@"; }
 
 # The Python of the virtual environment in the cache; made on first use.
 python_env() {
