@@ -136,10 +136,9 @@ impl Server {
 
     /// Bytes that a client's reply may grow to now.
     pub fn output_room(&self, client: &Client) -> usize {
-        match hard_limit(
-            client,
-            &self.core.config.client_output_buffer_limit.by_class(),
-        ) {
+        let config = &self.core.config;
+        let limits = config.client_output_buffer_limit.by_class();
+        match hard_limit(client, &limits, config.repl_backlog_size) {
             0 => usize::MAX,
             hard => {
                 let pending = client.conn.pending_out.load(Ordering::Relaxed);
@@ -154,9 +153,21 @@ impl Server {
     }
 }
 
-/// Bytes of output that may wait before a client of this class is ended at once; 0: any number.
-fn hard_limit(client: &Client, limits: &[crate::config::lists::OutputLimit; 3]) -> u64 {
-    class_of(client).map_or(0, |class| limits[class as usize].hard_bytes)
+/// Bytes of output that may wait before a client of this class is ended at once; 0: any number. A replica that asks
+/// for the whole `backlog` may have it.
+fn hard_limit(
+    client: &Client,
+    limits: &[crate::config::lists::OutputLimit; 3],
+    backlog: u64,
+) -> u64 {
+    let Some(class) = class_of(client) else {
+        return 0;
+    };
+    match (class, limits[class as usize].hard_bytes) {
+        (_, 0) => 0,
+        (ClientClass::Replica, hard) => hard.max(backlog),
+        (_, hard) => hard,
+    }
 }
 
 fn class_of(client: &Client) -> Option<ClientClass> {
@@ -179,15 +190,12 @@ fn over_limit(
     let Some(class) = class_of(client) else {
         return false;
     };
-    let mut limit = limits[class as usize];
-    // A replica that asks for the whole backlog may have it.
-    if class == ClientClass::Replica && limit.hard_bytes > 0 {
-        limit.hard_bytes = limit.hard_bytes.max(backlog);
-    }
+    let limit = limits[class as usize];
+    let hard = hard_limit(client, limits, backlog);
     // What is in its output waits for the end of the turn, or for the log.
     let output = || client.conn.pending_out.load(Ordering::Relaxed) + client.out.len();
     let pending = stream.unwrap_or_else(|| output() as u64);
-    if limit.hard_bytes > 0 && pending >= limit.hard_bytes.max(SMALL_IO as u64) {
+    if hard > 0 && pending >= hard.max(SMALL_IO as u64) {
         return true;
     }
     if limit.soft_bytes == 0 || pending < limit.soft_bytes {
