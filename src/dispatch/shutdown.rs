@@ -175,10 +175,6 @@ pub fn prepare(ks: &mut Keyspace, core: &mut Core, wish: ShutdownWish) -> Result
         }
     }
     core.shutdown = Some(wish);
-    // Who sees its connection closed is to find nobody there, also while a script is being ended.
-    if let Some(listeners) = &mut core.listeners {
-        listeners.close();
-    }
     Ok(())
 }
 
