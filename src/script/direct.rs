@@ -45,6 +45,9 @@ pub fn command(lua: &Lua, inner: Function, exchange: &Shared) -> mlua::Result<Fu
     }
 }
 
+/// Places of arguments that are kept for the next script: one script's million is not.
+const KEPT_PLACES: usize = 1024;
+
 /// Keys and arguments of a script: where they lie, until they are on Lua's stack.
 #[derive(Default)]
 pub struct Arguments {
@@ -57,6 +60,7 @@ impl Arguments {
     /// the engine calls it before its caller, who holds them, goes on.
     pub(super) fn set<'a>(&mut self, items: impl Iterator<Item = &'a [u8]>, keys: usize) {
         self.places.clear();
+        self.places.shrink_to(KEPT_PLACES);
         self.places.extend(items.map(std::ptr::from_ref));
         self.keys = keys;
     }
