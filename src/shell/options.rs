@@ -120,6 +120,16 @@ pub struct Options {
     pub args: Vec<Vec<u8>>,
 }
 
+impl Options {
+    /// `-i`, or what a mode takes without it.
+    pub fn interval_or(&self, usual: Duration) -> Duration {
+        match self.interval {
+            Duration::ZERO => usual,
+            interval => interval,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
         Options {

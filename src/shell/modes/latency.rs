@@ -65,11 +65,8 @@ pub fn ping(link: &mut Link) -> Result<Duration, Broken> {
 
 pub fn run(session: &mut Session, history: bool) -> u8 {
     let output = session.format.output;
-    let interval = match session.options.interval {
-        Duration::ZERO if history => HISTORY,
-        Duration::ZERO => ONCE,
-        interval => interval,
-    };
+    let usual = if history { HISTORY } else { ONCE };
+    let interval = session.options.interval_or(usual);
     let Some(link) = session.link() else {
         return 1;
     };

@@ -56,10 +56,7 @@ pub fn run(session: &mut Session) -> u8 {
 }
 
 fn show(session: &mut Session) -> Result<(), Ended> {
-    let mut interval = session.options.interval;
-    if interval.is_zero() {
-        interval = Duration::from_secs(1);
-    }
+    let interval = session.options.interval_or(Duration::from_secs(1));
     let mut lines = 0;
     let mut counts = [0_u32; BUCKETS.len()];
     let mut begin = Instant::now();
