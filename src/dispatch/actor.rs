@@ -110,7 +110,7 @@ impl Actor {
             if actor.server.core.shutdown.is_some() {
                 return actor.server;
             }
-            if !actor.server.core.runnable.is_empty() || actor.expire_more {
+            if actor.goes_on() {
                 // Connections get their turn between slices.
                 tokio::task::yield_now().await;
             }
@@ -128,9 +128,19 @@ impl Actor {
         self.run_slices();
         conn::write_posted();
         self.housekeeping();
-        self.server.end_turn();
+        self.server.hand_on_log();
+        match self.server.core.shutdown {
+            Some(_) => self.server.flush_pushes(),
+            None => self.server.flush_some_pushes(begin_us),
+        }
         conn::write_posted();
         self.count_turn(begin_us, commands);
+    }
+
+    /// There is more to do than has come.
+    fn goes_on(&self) -> bool {
+        let core = &self.server.core;
+        !core.runnable.is_empty() || self.expire_more || core.pushes.is_waiting()
     }
 
     /// Counts the turn that began at `begin_us`, when so many commands had run.
@@ -144,7 +154,7 @@ impl Actor {
 
     fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let messages = self.mailbox.poll_take(cx, &mut self.inbox).is_ready();
-        if messages || !self.server.core.runnable.is_empty() || self.expire_more {
+        if messages || self.goes_on() {
             return Poll::Ready(());
         }
         self.set_timer();

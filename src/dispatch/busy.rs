@@ -15,6 +15,7 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use super::actor::Message;
 use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
+use super::held::Promise;
 use super::run::{Runner, runs_in_multi};
 use crate::base::mailbox::Mailbox;
 use crate::keyspace::Keyspace;
@@ -79,6 +80,9 @@ pub fn breathe(ks: &mut Keyspace, core: &mut Core) {
         return;
     }
     // Replies of this turn wait for its end otherwise.
+    if core.held.promise != Promise::Synced {
+        core.flush_marked(ks.log.offset(), usize::MAX);
+    }
     conn::write_posted();
     let mut messages = Vec::from(std::mem::take(&mut core.inbox));
     messages.extend(WAY_OUT.with(|way_out| way_out.suspend(())));
@@ -163,15 +167,15 @@ fn answer_batch(ks: &mut Keyspace, core: &mut Core, client: &mut Client, mut wai
     client.active_ms = run.core.now_ms();
     if waiting.fault.is_some() {
         // Its end is told when there is time for it.
-        client.flush(None);
+        run.core.held.hand_out(client, None);
         client.waiting = Some(waiting);
         run.core.runnable.push_back(client.id);
     } else {
-        client.flush(Some(waiting.batch));
+        run.core.held.hand_out(client, Some(waiting.batch));
     }
     if client.out.is_over() {
         client.out = Reply::new();
         client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
-        client.flush(None);
+        run.core.held.hand_out(client, None);
     }
 }

@@ -189,13 +189,19 @@ impl Client {
     /// Hands the replies so far to the connection. With a batch, its buffers go back too and the
     /// connection may send the next one.
     pub fn flush(&mut self, returned: Option<Box<Batch>>) {
-        if self.held.is_some() {
-            return;
+        if self.held.is_none() {
+            self.flush_first(usize::MAX, returned);
         }
+    }
+
+    /// Hands the first `most` bytes to the connection, and a batch.
+    pub fn flush_first(&mut self, most: usize, returned: Option<Box<Batch>>) {
         let close = self.is(ClientFlags::CLOSE_AFTER_REPLY);
         if self.out.is_empty() && returned.is_none() && !close {
             return;
         }
+        let later = (most < self.out.len()).then(|| self.out.split_off(most));
+        let close = close && later.is_none();
         let bytes = self.out.len();
         self.total_out += bytes as u64;
         self.conn.pending_out.fetch_add(bytes, Ordering::Relaxed);
@@ -213,6 +219,9 @@ impl Client {
                 outbox.close = outbox.close.max(Close::AfterFlush);
             }
         });
+        if let Some(later) = later {
+            self.out.append(later);
+        }
     }
 
     /// Bytes that this client costs: buffers of input and output and its own state.

@@ -250,9 +250,16 @@ impl Core {
 
     /// `maxmemory`, and what of the memory in use is not counted towards it.
     pub fn memory_limit(&self) -> u64 {
+        self.config
+            .maxmemory
+            .saturating_add(self.uncounted_memory())
+    }
+
+    /// Memory that deletions would make more, not less: what is kept for slow replicas, and for the append-only file.
+    pub fn uncounted_memory(&self) -> u64 {
         let buffers = self.repl.buffer_memory();
         let beyond = buffers.saturating_sub(self.config.repl_backlog_size);
-        self.config.maxmemory.saturating_add(beyond)
+        beyond.saturating_add(self.aof.memory())
     }
 
     /// The pause that is in force now, if any.

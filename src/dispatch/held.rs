@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use super::client::Client;
 use super::core::Core;
 use super::server::Server;
@@ -22,13 +24,47 @@ pub enum Promise {
     Synced,
 }
 
-/// Replies of a client that wait.
-#[derive(Debug)]
+/// What waits of a client's output.
+#[derive(Debug, Default)]
 pub struct HeldReply {
-    /// Offset of the log that has to be safe.
-    offset: u64,
-    /// The batch that goes back with them, if it is done.
-    batch: Option<Box<Batch>>,
+    /// Offsets of the log that have to be safe, growing, and how many bytes of the output may go then.
+    steps: SmallVec<[(u64, usize); 1]>,
+    /// The batch that is done, and the offset that it waits for.
+    batch: Option<(u64, Box<Batch>)>,
+}
+
+impl HeldReply {
+    /// All of an output of `len` bytes waits, what is behind the present steps for `offset`.
+    fn add(&mut self, offset: u64, len: usize, batch: Option<Box<Batch>>) {
+        let offset = match self.steps.last_mut() {
+            Some((last, end)) if *last >= offset => {
+                *end = len;
+                *last
+            }
+            _ => {
+                self.steps.push((offset, len));
+                offset
+            }
+        };
+        if let Some(batch) = batch {
+            self.batch = Some((offset, batch));
+        }
+    }
+
+    /// Bytes that wait.
+    pub fn len(&self) -> usize {
+        self.steps.last().map_or(0, |step| step.1)
+    }
+
+    /// What may go when `safe` is safe: so many bytes, and the batch. None if nothing may.
+    fn take_until(&mut self, safe: u64) -> Option<(usize, Option<Box<Batch>>)> {
+        let count = self.steps.iter().take_while(|step| step.0 <= safe).count();
+        let (_, len) = *self.steps[..count].last()?;
+        self.steps.drain(..count);
+        self.steps.iter_mut().for_each(|step| step.1 -= len);
+        let batch = self.batch.take_if(|(offset, _)| *offset <= safe);
+        Some((len, batch.map(|(_, batch)| batch)))
+    }
 }
 
 /// All clients whose replies wait.
@@ -41,7 +77,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Clients whose replies wait (twice if they wait for two offsets).
+    /// Clients whose replies wait (once for each offset).
     pub fn len(&self) -> usize {
         self.queue.len()
     }
@@ -50,11 +86,21 @@ impl Held {
         self.queue.is_empty()
     }
 
-    /// What a client's output holds waits for this offset, with what waits already.
-    pub fn hold(&mut self, client: &mut Client, offset: u64) {
+    /// What a client's output holds and does not wait yet waits for this offset.
+    pub fn hold(&mut self, client: &mut Client, offset: u64, batch: Option<Box<Batch>>) {
         self.queue.push_back((offset, client.id));
-        let batch = client.held.take().and_then(|held| held.batch);
-        client.held = Some(HeldReply { offset, batch });
+        let len = client.out.len();
+        let held = client.held.get_or_insert_default();
+        held.add(offset, len, batch);
+    }
+
+    /// Hands out what depends on no log, behind what waits.
+    pub fn hand_out(&mut self, client: &mut Client, batch: Option<Box<Batch>>) {
+        if client.held.is_some() {
+            self.hold(client, 0, batch);
+        } else {
+            client.flush(batch);
+        }
     }
 }
 
@@ -71,11 +117,7 @@ impl Server {
         if needed <= self.core.held.safe && client.held.is_none() {
             return client.flush(batch);
         }
-        self.core.held.queue.push_back((needed, client.id));
-        client.held = Some(HeldReply {
-            offset: needed,
-            batch,
-        });
+        self.core.held.hold(client, needed, batch);
     }
 }
 
@@ -89,16 +131,26 @@ impl Core {
                 return;
             }
             self.held.queue.pop_front();
-            let safe = self.held.safe;
-            let Some(client) = self.clients.get_mut(id) else {
-                continue;
-            };
-            // It may wait for a later offset by now.
-            if let Some(reply) = client.held.take_if(|reply| reply.offset <= safe) {
-                client.flush(reply.batch);
-                self.check_output_limit(id);
-            }
+            self.release_one(id, self.held.safe);
         }
+    }
+
+    /// Hands out what a client waits for, as far as that needs no more than `safe`.
+    fn release_one(&mut self, id: u64, safe: u64) {
+        let Some(client) = self.clients.get_mut(id) else {
+            return;
+        };
+        let Some(held) = &mut client.held else {
+            return;
+        };
+        let Some((len, batch)) = held.take_until(safe) else {
+            return;
+        };
+        if held.steps.is_empty() {
+            client.held = None;
+        }
+        client.flush_first(len, batch);
+        self.check_output_limit(id);
     }
 
     /// The disk does not work: hands out the replies of clients that have nothing of their own to wait for.
@@ -108,11 +160,8 @@ impl Core {
             let own = self.clients.get(id).map_or(0, |client| client.log_offset);
             if own > safe {
                 self.held.queue.push_back((needed, id));
-            } else if let Some(client) = self.clients.get_mut(id)
-                && let Some(reply) = client.held.take()
-            {
-                client.flush(reply.batch);
-                self.check_output_limit(id);
+            } else {
+                self.release_one(id, u64::MAX);
             }
         }
     }

@@ -2,13 +2,24 @@
 //!
 //! It goes behind what a client's output holds already, and to the connection when the turn ends:
 //! one write for everything. A client whose command runs gets it behind the reply.
+//!
+//! Where many clients have something coming, a turn hands out to as many as its own time allows
+//! ([`Server::flush_some_pushes`]) and the others wait for their turn in a ring: requests are read in
+//! between, so that a message to ten thousand subscribers holds up nobody, and what is sent meanwhile
+//! reaches those who still wait with the same write.
+
+use std::collections::VecDeque;
 
 use super::client::{Client, ClientFlags};
 use super::core::Core;
-use super::held::Promise;
+use super::held::{HeldReply, Promise};
 use super::server::Server;
+use crate::net::conn;
 use crate::pubsub::Messages;
 use crate::resp::reply::Reply;
+
+/// Clients that get what was pushed before anything else is looked at.
+const AT_ONCE: usize = 8;
 
 /// One piece, in no protocol yet.
 #[derive(Clone, Debug)]
@@ -63,8 +74,8 @@ impl Push {
 /// All that waits for the end of a command or of the turn.
 #[derive(Debug, Default)]
 pub struct Pushes {
-    /// Place and id of clients whose output has grown.
-    marked: Vec<(usize, u64)>,
+    /// Place and id of clients whose output has grown, in the order in which it has.
+    marked: VecDeque<(usize, u64)>,
     /// For clients that are out of their place.
     kept: Vec<(u64, Push)>,
 }
@@ -75,8 +86,14 @@ impl Pushes {
     pub fn mark(&mut self, slot: usize, client: &mut Client) {
         if !client.flags.contains(ClientFlags::PUSHED) {
             client.flags.insert(ClientFlags::PUSHED);
-            self.marked.push((slot, client.id));
+            self.marked.push_back((slot, client.id));
         }
+    }
+
+    /// Something waits to be handed to the connections.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        !self.marked.is_empty()
     }
 
     /// Keeps something for a client that is out of its place.
@@ -121,11 +138,40 @@ impl Core {
             push.write(out, client.subs.is_some());
         }
     }
+
+    /// Hands what was pushed to the connections of at most `most` clients. `offset` is the end of the log.
+    pub fn flush_marked(&mut self, offset: u64, most: usize) {
+        for _ in 0..most.min(self.pushes.marked.len()) {
+            let Some((slot, id)) = self.pushes.marked.pop_front() else {
+                return;
+            };
+            let Some(client) = self.clients.at_mut(slot, id) else {
+                if self.clients.slot_of(id).is_some() {
+                    // Its command runs.
+                    self.pushes.marked.push_back((slot, id));
+                }
+                continue;
+            };
+            client.flags.remove(ClientFlags::PUSHED);
+            client.out.seal();
+            let synced = self.held.promise != Promise::Synced || offset <= self.held.safe;
+            let held = client.held.as_ref().map_or(0, HeldReply::len);
+            self.stats.net_out += client.out.len().saturating_sub(held) as u64;
+            if synced && client.held.is_none() {
+                client.flush(None);
+            } else {
+                // What it tells of may not be on the disk yet, or something before it.
+                self.held.hold(client, offset, None);
+            }
+            self.check_output_limit(id);
+            self.weigh(id);
+        }
+    }
 }
 
 impl Server {
-    /// Hands everything that was pushed to the connections.
-    pub fn flush_pushes(&mut self) {
+    /// Writes what was pushed behind the outputs of its clients.
+    fn settle_pushes(&mut self) {
         let core = &mut self.core;
         core.limit_tracked_keys();
         core.broadcast_invalidations();
@@ -133,26 +179,30 @@ impl Server {
         for (id, push) in std::mem::take(&mut core.pushes.kept) {
             core.push(id, push);
         }
+    }
+
+    /// Hands everything that was pushed to the connections.
+    pub fn flush_pushes(&mut self) {
+        self.settle_pushes();
+        self.core.flush_marked(self.ks.log.offset(), usize::MAX);
+    }
+
+    /// Hands out to the clients that have waited longest, until that has taken as long as the rest of the
+    /// turn, which began at `begin_us`. Nobody waits longer than twice the time that all would take alone.
+    pub fn flush_some_pushes(&mut self, begin_us: i64) {
+        self.settle_pushes();
         let offset = self.ks.log.offset();
-        let mut marked = std::mem::take(&mut core.pushes.marked);
-        for (slot, id) in marked.drain(..) {
-            let Some(client) = core.clients.at_mut(slot, id) else {
-                continue;
-            };
-            client.flags.remove(ClientFlags::PUSHED);
-            core.stats.net_out += client.out.len() as u64;
-            let synced = core.held.promise != Promise::Synced || offset <= core.held.safe;
-            client.out.seal();
-            if synced {
-                client.flush(None);
-            } else {
-                // What it tells of may not be on the disk yet.
-                core.held.hold(client, offset);
-            }
-            core.check_output_limit(id);
-            core.weigh(id);
+        if self.core.pushes.marked.len() <= AT_ONCE {
+            return self.core.flush_marked(offset, AT_ONCE);
         }
-        // The room stays for the next turn.
-        core.pushes.marked = marked;
+        let now_us = self.core.clock.mono_us();
+        let until_us = now_us + now_us.saturating_sub(begin_us).max(0);
+        while self.core.pushes.is_waiting() {
+            self.core.flush_marked(offset, AT_ONCE);
+            conn::write_posted();
+            if self.core.clock.mono_us() >= until_us {
+                return;
+            }
+        }
     }
 }

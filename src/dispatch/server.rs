@@ -152,8 +152,14 @@ impl Server {
         !pause.writes_only || flags.intersects(Flags::WRITE | Flags::MAY_REPLICATE)
     }
 
-    /// Ends a turn of the actor: what reads the log gets what the turn wrote.
+    /// Ends what is as good as a turn: whoever reads the log gets what it wrote, clients what was pushed.
     pub fn end_turn(&mut self) {
+        self.hand_on_log();
+        self.flush_pushes();
+    }
+
+    /// Whoever reads the log gets what the turn wrote.
+    pub fn hand_on_log(&mut self) {
         if std::mem::take(&mut self.core.repl.ask_replicas) {
             let words: [&[u8]; 3] = [b"REPLCONF", b"GETACK", b"*"];
             self.ks.log.append_for_replicas(None, words.into_iter());
@@ -164,7 +170,6 @@ impl Server {
             self.runner().feed_replicas(&taken);
             aof::state::take_turn(&mut self.core, taken);
         }
-        self.flush_pushes();
     }
 
     /// Ends a connection whose request cannot be understood.

@@ -206,3 +206,77 @@ fn messages_come_also_with_replies_off() {
     assert_eq!(bench.say_as(id, "SUBSCRIBE a"), ">3 $9 subscribe $1 a :1");
     assert_eq!(bench.say_as(id, "PUBLISH a x"), ">3 $7 message $1 a $1 x");
 }
+
+/// What is on its way to a client.
+fn on_its_way(bench: &Bench, id: u64) -> String {
+    let client = bench.server.core.clients.get(id).expect("it has joined");
+    client.conn.with(|outbox| {
+        let bytes: Vec<u8> = outbox
+            .output
+            .chunks()
+            .flat_map(|c| c.bytes().to_vec())
+            .collect();
+        String::from_utf8_lossy(&bytes)
+            .trim_end()
+            .replace("\r\n", " ")
+    })
+}
+
+#[test]
+fn who_waits_in_the_ring_gets_all_that_came_meanwhile() {
+    let mut bench = Bench::new();
+    let ids: Vec<u64> = (0..20).map(|_| bench.join(false)).collect();
+    for id in &ids {
+        bench.say_as(*id, "SUBSCRIBE a");
+    }
+    bench.server.end_turn();
+    let message = |n: u32| format!("*3 $7 message $1 a $1 {n}");
+    bench.say("PUBLISH a 1");
+    bench.server.core.deliver();
+    bench.server.core.flush_marked(0, 8);
+    assert!(bench.server.core.pushes.is_waiting());
+    bench.say("PUBLISH a 2");
+    bench.server.core.deliver();
+    for id in &ids[..8] {
+        assert_eq!(on_its_way(&bench, *id), message(1), "{id}");
+    }
+    for id in &ids[8..] {
+        assert_eq!(on_its_way(&bench, *id), "", "{id}");
+    }
+    // Those who have waited longest come first.
+    bench.server.core.flush_marked(0, 12);
+    for id in &ids[..8] {
+        assert_eq!(on_its_way(&bench, *id), message(1), "{id}");
+    }
+    let both = format!("{} {}", message(1), message(2));
+    for id in &ids[8..] {
+        assert_eq!(on_its_way(&bench, *id), both, "{id}");
+    }
+    bench.server.end_turn();
+    for id in &ids {
+        assert_eq!(on_its_way(&bench, *id), both, "{id}");
+    }
+    assert!(!bench.server.core.pushes.is_waiting());
+}
+
+#[test]
+fn what_is_pushed_while_the_disk_is_awaited_does_not_put_off_what_waits() {
+    use crate::dispatch::held::Promise;
+    let mut bench = Bench::new();
+    let id = bench.join(false);
+    bench.say_as(id, "SUBSCRIBE a");
+    bench.server.end_turn();
+    on_its_way(&bench, id);
+    bench.server.core.held.promise = Promise::Synced;
+    let mut expected = String::new();
+    for n in 1..=5 {
+        // Each turn pushes something that needs a later offset than the disk has.
+        bench.say(&format!("PUBLISH a {n}"));
+        bench.server.core.deliver();
+        bench.server.core.flush_marked(10 * n, 8);
+        bench.server.core.release(10 * (n - 1));
+        let so_far = on_its_way(&bench, id);
+        assert_eq!(so_far.trim_start(), expected.trim_start(), "turn {n}");
+        expected += &format!(" *3 $7 message $1 a $1 {n}");
+    }
+}

@@ -148,6 +148,38 @@ impl Reply {
         )
     }
 
+    /// Takes off what is behind the first `at` bytes.
+    pub fn split_off(&mut self, at: usize) -> Vec<Chunk> {
+        let (mut skip, mut later) = (at, Vec::new());
+        let spare = Vec::new();
+        let (chunks, last) = self.take(spare);
+        for chunk in chunks.into_iter().chain([Chunk::Owned(last)]) {
+            let bytes = chunk.bytes();
+            if skip >= bytes.len() {
+                skip -= bytes.len();
+                self.append([chunk]);
+            } else if skip == 0 {
+                later.push(chunk);
+            } else {
+                later.push(Chunk::Owned(bytes[skip..].to_vec()));
+                self.append([Chunk::Owned(bytes[..skip].to_vec())]);
+                skip = 0;
+            }
+        }
+        later
+    }
+
+    /// Puts pieces behind what was written so far.
+    pub fn append(&mut self, pieces: impl IntoIterator<Item = Chunk>) {
+        for piece in pieces {
+            match piece {
+                Chunk::Owned(bytes) if self.buf.is_empty() => self.buf = bytes,
+                Chunk::Owned(bytes) => self.buf.extend_from_slice(&bytes),
+                Chunk::Shared(bytes) => self.raw_shared(bytes),
+            }
+        }
+    }
+
     /// The error codes written since the last call (`ERR`, `WRONGTYPE`, …), for statistics.
     pub fn take_errors(&mut self) -> Vec<String> {
         std::mem::take(&mut self.errors)
@@ -504,5 +536,34 @@ mod tests {
         assert_eq!(out.len(), pieces(&out));
         out.truncate(mark);
         assert_eq!(out.len(), 0);
+    }
+
+    /// All bytes in order.
+    fn bytes(out: &Reply) -> Vec<u8> {
+        let chunks = out.chunks.iter().flat_map(|c| c.bytes().to_vec());
+        chunks.chain(out.buf.iter().copied()).collect()
+    }
+
+    #[test]
+    fn cutting_anywhere_and_joining_again_keeps_every_byte() {
+        let make = || {
+            let mut out = Reply::new();
+            for n in 0..6u8 {
+                out.raw(&vec![n; usize::from(n)]);
+                out.raw_shared(Arc::new(vec![b'a' + n; 3]));
+            }
+            out.raw(b"end");
+            out
+        };
+        let whole = bytes(&make());
+        for at in 0..=whole.len() + 1 {
+            let mut out = make();
+            let later = out.split_off(at);
+            let cut = at.min(whole.len());
+            assert_eq!((bytes(&out), out.len()), (whole[..cut].to_vec(), cut));
+            assert!(later.iter().all(|chunk| !chunk.bytes().is_empty()));
+            out.append(later);
+            assert_eq!((bytes(&out), out.len()), (whole.clone(), whole.len()));
+        }
     }
 }
