@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crc64fast::Digest;
 
@@ -13,6 +14,13 @@ use super::manifest::Part;
 use super::seal::Sum;
 use crate::base::failpoint;
 use crate::base::planted::{self, Bug};
+use crate::value::entry::size_class;
+
+/// A buffer that grew beyond this is not kept for the next write.
+const KEEP_BUF: usize = 256 << 10;
+
+/// Chunks of fewer bytes are kept as they come.
+const SHRINK_MIN: usize = 16 << 10;
 
 /// Units of the log, as the actor hands them over after a turn.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +34,24 @@ pub struct Chunk {
     pub time_s: Option<i64>,
     /// The replication history that the offsets belong to from here on, if it is another one.
     pub history: Option<String>,
+}
+
+impl Chunk {
+    /// Bytes that it takes in memory.
+    pub fn memory(&self) -> u64 {
+        let ends = self.ends.capacity() * size_of::<(usize, u64)>();
+        (size_of::<Chunk>() + size_class(self.bytes.capacity()) + size_class(ends)) as u64
+    }
+
+    /// Gives back what it has no use for, where that is much: it may be kept for a second.
+    fn shrink(&mut self) {
+        if self.bytes.capacity() >= SHRINK_MIN {
+            self.bytes.shrink_to_fit();
+        }
+        if self.ends.capacity() >= SHRINK_MIN / size_of::<(usize, u64)>() {
+            self.ends.shrink_to_fit();
+        }
+    }
 }
 
 /// A part that takes no more, until it is known to be safe.
@@ -81,6 +107,8 @@ pub struct Sink {
     /// Written and not known to be safe; empty if nobody syncs.
     unsafe_chunks: Vec<Chunk>,
     closed: Vec<Closed>,
+    /// Bytes that the buffer and the chunks take.
+    memory: Arc<AtomicU64>,
     /// Chunks are kept until a sync.
     pub keeps: bool,
     /// A half-written unit could not be cut off: this file takes no more.
@@ -129,8 +157,21 @@ impl Sink {
             buf: Vec::new(),
             unsafe_chunks: Vec::new(),
             closed: Vec::new(),
+            memory: Arc::default(),
             keeps,
             torn: false,
+        }
+    }
+
+    /// Bytes that it takes in memory, for whoever does not hold its lock.
+    pub fn memory(&self) -> Arc<AtomicU64> {
+        self.memory.clone()
+    }
+
+    fn note_memory(&self, freed: u64, taken: u64) {
+        if taken != freed {
+            self.memory.fetch_add(taken, Ordering::Relaxed);
+            self.memory.fetch_sub(freed, Ordering::Relaxed);
         }
     }
 
@@ -172,7 +213,7 @@ impl Sink {
     /// # Errors
     /// What the system says; the chunks come back.
     pub fn write(&mut self, chunks: Vec<Chunk>) -> Result<u64, (io::Error, Vec<Chunk>)> {
-        let chunks = if planted::is(Bug::DropLastBatch) {
+        let mut chunks = if planted::is(Bug::DropLastBatch) {
             self.planted_delay(chunks)
         } else {
             chunks
@@ -185,6 +226,7 @@ impl Sink {
         }
         let (mut chain, mut last_time_s) = (self.written.chain, self.last_time_s);
         let mut buf = std::mem::take(&mut self.buf);
+        let room = size_class(buf.capacity()) as u64;
         buf.clear();
         let mut begun = self.begun;
         let mut history = self.history.clone();
@@ -192,6 +234,8 @@ impl Sink {
             let noted = (&mut last_time_s, &mut begun, &mut history);
             frame_chunk(&mut buf, chunk, &mut chain, noted);
         }
+        let grown = size_class(buf.capacity()) as u64;
+        self.note_memory(room, grown);
         let result = self.append(&buf);
         if result.is_ok() {
             self.digest.write(&buf);
@@ -202,9 +246,10 @@ impl Sink {
             self.history = history;
         }
         let bytes = buf.len() as u64;
-        if buf.capacity() <= 4 << 20 {
+        if buf.capacity() <= KEEP_BUF {
             self.buf = buf;
         }
+        self.note_memory(grown, size_class(self.buf.capacity()) as u64);
         if let Err(error) = result {
             return Err((error, chunks));
         }
@@ -212,6 +257,8 @@ impl Sink {
             self.written.offset = last.offset;
         }
         if self.keeps {
+            chunks.iter_mut().for_each(Chunk::shrink);
+            self.note_memory(0, chunks.iter().map(Chunk::memory).sum());
             self.unsafe_chunks.extend(chunks);
         }
         Ok(bytes)
@@ -303,6 +350,7 @@ impl Sink {
             .unsafe_chunks
             .drain(..plan.chunks.min(self.unsafe_chunks.len()))
             .collect();
+        self.note_memory(freed.iter().map(Chunk::memory).sum(), 0);
         drop(freed);
         let sums = self
             .closed
@@ -379,7 +427,8 @@ impl Sink {
         self.safe = self.written.clone();
         self.begun = begun;
         self.last_time_s = last_time_s;
-        self.unsafe_chunks.clear();
+        let freed = std::mem::take(&mut self.unsafe_chunks);
+        self.note_memory(freed.iter().map(Chunk::memory).sum(), 0);
         self.torn = false;
         Ok(self.safe.offset)
     }

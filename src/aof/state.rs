@@ -104,6 +104,11 @@ impl Default for State {
 }
 
 impl State {
+    /// Bytes of commands that are on their way to the file, or kept until they are known to be on the disk.
+    pub fn memory(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Writer::memory)
+    }
+
     /// Starts the threads that write to `sink`.
     pub fn start_writer(core: &Core, sink: Sink, dir: Arc<Mutex<Dir>>) -> io::Result<Writer> {
         let mailbox = core.mailbox.clone();

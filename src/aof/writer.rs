@@ -66,6 +66,8 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     sink: Mutex<Sink>,
+    /// Bytes that the sink takes.
+    sink_memory: Arc<AtomicU64>,
     dir: Arc<Mutex<Dir>>,
     marker: Option<Marker>,
     status: Arc<Status>,
@@ -157,6 +159,7 @@ impl Writer {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
+            sink_memory: sink.memory(),
             sink: Mutex::new(sink),
             dir,
             marker,
@@ -187,6 +190,12 @@ impl Writer {
 
     pub fn status(&self) -> &Status {
         &self.shared.status
+    }
+
+    /// Bytes of commands that are on their way to the file, or kept until they are known to be on the disk.
+    pub fn memory(&self) -> u64 {
+        let waiting = self.shared.status.waiting.load(Ordering::Relaxed);
+        waiting + self.shared.sink_memory.load(Ordering::Relaxed)
     }
 
     /// The directory that the writer appends to.

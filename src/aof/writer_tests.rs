@@ -122,6 +122,27 @@ fn writes_at_once_or_after_a_sync_as_the_policy_says() {
 }
 
 #[test]
+fn what_is_kept_for_the_file_is_counted_and_let_go() {
+    let _alone = failpoint::alone();
+    let mut bench = Bench::new("memory", AppendFsync::EverySec);
+    let empty = bench.writer().memory();
+    bench.put(1000);
+    let kept = bench.writer().memory() - empty;
+    let bytes = bench.offset;
+    assert!((bytes..bytes * 8).contains(&kept), "{kept} for {bytes}");
+    for _ in 0..50 {
+        bench.put(1000);
+    }
+    let kept = bench.writer().memory();
+    assert!(kept > 1 << 20, "{kept}");
+    bench.wait_synced();
+    // The buffer stays, no command does.
+    let rest = bench.writer().memory();
+    assert!(rest <= 256 << 10, "{rest}");
+    assert!(bench.end());
+}
+
+#[test]
 fn groups_collect_while_a_sync_runs() {
     let _alone = failpoint::alone();
     let mut bench = Bench::new("group", AppendFsync::Always);

@@ -201,7 +201,7 @@ fn all_figures(memory: &Memory, ctx: &Ctx<'_>) -> Vec<(String, Figure)> {
         int("clients.slaves", 0),
         int("clients.normal", memory.clients),
         int("cluster.links", 0),
-        int("aof.buffer", 0),
+        int("aof.buffer", ctx.core.aof.memory()),
         int("undo.kept", ctx.db.ks.undo.bytes() as u64),
         int("lua.caches", ctx.core.scripts.cache.memory() as u64),
         int(

@@ -83,6 +83,36 @@ fn switching_on_and_off_at_run_time() {
 }
 
 #[test]
+fn what_is_kept_for_the_file_is_no_reason_to_refuse_writes() {
+    let mut machine = Machine::new(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    machine.start();
+    let mut client = machine.connect();
+    let used: u64 = client
+        .line("INFO memory")
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:")?.trim().parse().ok())
+        .expect("INFO tells it");
+    client.line(&format!("CONFIG SET maxmemory {}", used + (2 << 20)));
+    let value = "x".repeat(100_000);
+    let mut uncounted = 0;
+    for n in 0..200 {
+        // Far more than the limit within the second in which nothing is synced.
+        let reply = client.line(&format!("SET k{} {value}", n % 2));
+        assert!(!reply.is_error(), "{n}: {reply:?}");
+        let info = client.line("INFO memory").text();
+        let field = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok())
+                .expect("a number")
+        };
+        assert!(field("mem_not_counted_for_evict:") >= field("mem_aof_buffer:"));
+        uncounted = uncounted.max(field("mem_aof_buffer:"));
+    }
+    assert!(uncounted > 2 << 20, "{uncounted}");
+}
+
+#[test]
 fn never_an_empty_start_beside_data() {
     let mut machine = filled(&["--appendonly", "yes"]);
     let digest = machine.digest();

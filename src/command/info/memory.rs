@@ -44,7 +44,7 @@ impl Memory {
             used,
             peak: alloc::peak_memory(),
             startup: source.core.startup_memory,
-            overhead: source.core.startup_memory + clients + tables,
+            overhead: source.core.startup_memory + clients + tables + source.core.aof.memory(),
             tables,
             clients,
             keys: ks.len() as u64,
@@ -131,13 +131,15 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     ratios(lines, &memory);
     let buffers = source.core.repl.buffer_memory();
     let beyond = buffers.saturating_sub(config.repl_backlog_size);
-    lines.field("mem_not_counted_for_evict", beyond);
+    let uncounted = source.core.uncounted_memory();
+    lines.field("mem_not_counted_for_evict", uncounted);
     lines.field("mem_replication_backlog", buffers - beyond);
     lines.field("mem_total_replication_buffers", buffers);
     let replicas = source.core.repl.online().next().is_some();
     lines.field("mem_clients_slaves", if replicas { beyond } else { 0 });
     lines.field("mem_clients_normal", memory.clients);
-    lines.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
+    lines.zeros(&["mem_cluster_links"]);
+    lines.field("mem_aof_buffer", source.core.aof.memory());
     lines.field("mem_undo", source.ks.undo.bytes());
     lines.field("mem_allocator", "jemalloc-5.3.0");
     lines.zeros(&[
