@@ -5,6 +5,8 @@
 
 mod support;
 
+#[path = "durability/busy.rs"]
+mod busy;
 #[path = "durability/control.rs"]
 mod control;
 #[path = "durability/crashes.rs"]

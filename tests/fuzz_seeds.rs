@@ -20,6 +20,8 @@ mod rdb;
 mod reply;
 #[path = "../fuzz/src/resp.rs"]
 mod resp;
+#[path = "../fuzz/src/script.rs"]
+mod script;
 
 fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| {
@@ -240,4 +242,18 @@ fn files_with_a_right_checksum() {
     let file = rdb::file();
     rdb::run_file(&file);
     mutations(&[file], rdb::run_file);
+}
+
+#[test]
+fn calls_from_scripts_by_both_ways() {
+    let first = first_seed();
+    println!("seeds from {first}");
+    let begin = Instant::now();
+    let (mut seed, mut ways) = (first, script::Ways::default());
+    while begin.elapsed() < duration() {
+        let data = Random(seed).bytes(2_000);
+        let result = catch_unwind(AssertUnwindSafe(|| ways.run(&data)));
+        assert!(result.is_ok(), "FERRITE_FUZZ_SEED={seed}");
+        seed = seed.wrapping_add(1);
+    }
 }

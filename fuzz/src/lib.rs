@@ -7,3 +7,4 @@ pub mod commands;
 pub mod rdb;
 pub mod reply;
 pub mod resp;
+pub mod script;

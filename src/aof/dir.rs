@@ -240,6 +240,19 @@ impl Dir {
 
     /// Makes a new increment on disk; [`Dir::add_incr`] puts it into the manifest.
     pub fn create_incr(&self) -> io::Result<OpenPart> {
+        let open = self.open_new_incr()?;
+        self.sync()?;
+        Ok(open)
+    }
+
+    /// The directory is on the disk, with the names of the files that are in it.
+    pub fn sync(&self) -> io::Result<()> {
+        File::open(&self.place.dir)?.sync_all()
+    }
+
+    /// Makes an increment whose name is not known to be on the disk, in a directory for which that may be so too.
+    pub fn open_new_incr(&self) -> io::Result<OpenPart> {
+        fs::create_dir_all(&self.place.dir)?;
         failpoint::pass("aof.create-incr")?;
         let taken: Vec<String> = self.place.parts_on_disk();
         let mut seq = self.manifest.next_incr();
@@ -253,7 +266,6 @@ impl Dir {
             .create(true)
             .open(self.place.part(&part))?;
         file.set_len(0)?;
-        File::open(&self.place.dir)?.sync_all()?;
         Ok(OpenPart { part, file })
     }
 

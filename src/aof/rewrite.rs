@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crc64fast::Digest;
@@ -26,14 +26,15 @@ use super::dir::{Dir, OpenPart};
 use super::manifest::Part;
 use super::seal::{Behind, Sum};
 use super::sink::{Resume, Sink};
-use super::state::{State, select_for_file};
+use super::state::{State, pass_on, select_for_file};
 use super::writer::{Gate, Writer};
 use crate::base::failpoint;
 use crate::base::planted::{self, Bug};
-use crate::dispatch::actor::{Message, Task};
+use crate::dispatch::actor::{Early, Message};
 use crate::dispatch::core::Core;
 use crate::dispatch::held::Promise;
 use crate::dispatch::server::Server;
+use crate::keyspace::Keyspace;
 use crate::log::Consumer;
 use crate::rdb::save::{self, Plan, SyncedFile};
 use crate::rdb::snapshot::Snapshot;
@@ -48,7 +49,45 @@ pub struct Job {
     pub progress: Arc<Progress>,
     /// It is the first one after `appendonly` was switched on: until its end nothing is promised.
     pub first: bool,
+    pub stage: Arc<Progressing>,
     given_up: Arc<AtomicBool>,
+}
+
+/// Where a job stands. The actor hears of its end by a message, which waits while a command runs for long; the end of
+/// the process asks here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It has no snapshot yet.
+    Begun,
+    /// It writes, and needs nobody for that.
+    Writes,
+    /// The manifest names its base.
+    Named,
+    Failed,
+}
+
+/// The stage of a job that runs.
+pub struct Progressing(Mutex<Stage>, Condvar);
+
+impl Progressing {
+    fn begin() -> Progressing {
+        Progressing(Mutex::new(Stage::Begun), Condvar::new())
+    }
+
+    fn reach(&self, stage: Stage) {
+        *lock(&self.0) = stage;
+        self.1.notify_all();
+    }
+
+    pub fn now(&self) -> Stage {
+        *lock(&self.0)
+    }
+
+    pub fn wait_while_written(&self, at_most: Duration) {
+        let writes = |stage: &mut Stage| *stage == Stage::Writes;
+        let waited = self.1.wait_timeout_while(lock(&self.0), at_most, writes);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 /// What a job is to do.
@@ -59,6 +98,7 @@ struct Order {
     times: bool,
     plan: Plan,
     progress: Arc<Progress>,
+    stage: Arc<Progressing>,
     given_up: Arc<AtomicBool>,
     retention: Duration,
     keep_history: bool,
@@ -128,6 +168,7 @@ pub fn start(core: &mut Core) -> io::Result<()> {
         times: config.aof_timestamp_enabled,
         plan,
         progress: Arc::default(),
+        stage: Arc::new(Progressing::begin()),
         given_up: Arc::default(),
         retention: Duration::from_secs(u64::from(config.aof_history_retention)),
         keep_history: config.aof_disable_auto_gc,
@@ -137,13 +178,19 @@ pub fn start(core: &mut Core) -> io::Result<()> {
         started: Instant::now(),
         progress: order.progress.clone(),
         first: mode == Mode::First,
+        stage: order.stage.clone(),
         given_up: order.given_up.clone(),
     };
     let body = move || {
-        let tell = |task: Task| mailbox.send(Message::Task(task));
-        let result = order.run(&tell);
+        let result = order.run(&|work| mailbox.send(Message::Early(work)));
+        order.stage.reach(match &result {
+            Ok(_) => Stage::Named,
+            Err(_) => Stage::Failed,
+        });
         let (mode, dir) = (order.mode, order.dir.clone());
-        tell(Box::new(move |server| finish(server, mode, &dir, result)));
+        mailbox.send(Message::Task(Box::new(move |server| {
+            finish(server, mode, &dir, result);
+        })));
     };
     std::thread::Builder::new()
         .name("aof-rewrite".into())
@@ -167,12 +214,12 @@ pub fn give_up(core: &mut Core) {
 }
 
 impl Order {
-    fn run(&self, tell: &dyn Fn(Task)) -> io::Result<Done> {
-        lock(&self.dir).make()?;
+    fn run(&self, ask: &dyn Fn(Early)) -> io::Result<Done> {
         failpoint::pass("aof.rewrite-begin")?;
         let open = match self.mode {
             Mode::Off => None,
-            Mode::First => Some(lock(&self.dir).create_incr()?),
+            // The snapshot is asked for as soon as possible: SHUTDOWN has to wait for it.
+            Mode::First => Some(lock(&self.dir).open_new_incr()?),
             Mode::Running => {
                 let mut dir = lock(&self.dir);
                 let open = dir.create_incr()?;
@@ -182,7 +229,7 @@ impl Order {
             }
         };
         let part = open.as_ref().map(|open| open.part.clone());
-        let done = self.with_increment(open, part.as_ref(), tell);
+        let done = self.with_increment(open, part.as_ref(), ask);
         if done.is_err() {
             let _ = std::fs::remove_file(&self.temp);
             if let (Mode::First, Some(part)) = (self.mode, &part) {
@@ -203,10 +250,15 @@ impl Order {
         &self,
         open: Option<OpenPart>,
         part: Option<&Part>,
-        tell: &dyn Fn(Task),
+        ask: &dyn Fn(Early),
     ) -> io::Result<Done> {
         let generation = lock(&self.dir).generation;
-        let given = self.ask_for_snapshot(open, tell)?;
+        let given = self.ask_for_snapshot(open, ask)?;
+        {
+            let dir = lock(&self.dir);
+            dir.make()?;
+            dir.sync()?;
+        }
         failpoint::pass("aof.rewrite-snapshot")?;
         let sum = self.write_base(given.snapshot, given.replication)?;
         failpoint::pass("aof.rewrite-base")?;
@@ -241,11 +293,16 @@ impl Order {
         })
     }
 
-    fn ask_for_snapshot(&self, open: Option<OpenPart>, tell: &dyn Fn(Task)) -> io::Result<Given> {
+    fn ask_for_snapshot(&self, open: Option<OpenPart>, ask: &dyn Fn(Early)) -> io::Result<Given> {
         let (sender, receiver): (_, Receiver<io::Result<Given>>) = sync_channel(1);
         let (mode, dir) = (self.mode, self.dir.clone());
-        tell(Box::new(move |server| {
-            let _ = sender.send(give(server, mode, open, dir));
+        let stage = self.stage.clone();
+        ask(Box::new(move |ks, core| {
+            let given = give(ks, core, mode, open, dir);
+            if given.is_ok() {
+                stage.reach(Stage::Writes);
+            }
+            let _ = sender.send(given);
         }));
         receiver
             .recv()
@@ -310,40 +367,43 @@ impl Order {
 
 /// On the actor's thread: the snapshot, and the log goes on in the new increment.
 fn give(
-    server: &mut Server,
+    ks: &mut Keyspace,
+    core: &mut Core,
     mode: Mode,
     open: Option<OpenPart>,
     dir: Arc<Mutex<Dir>>,
 ) -> io::Result<Given> {
-    server.end_turn();
-    let snapshot = Arc::new(save::snapshot(&server.ks, &server.core));
-    let replication = Plan::of(&server.ks, &server.core).options.replication;
+    // Of a command that runs for long nothing may be half told here.
+    assert!(!ks.log.is_in_unit());
+    pass_on(ks, core);
+    let snapshot = Arc::new(save::snapshot(ks, core));
+    let replication = Plan::of(ks, core).options.replication;
     match (mode, open) {
         (Mode::Running, Some(open)) => {
-            let Some(writer) = &server.core.aof.writer else {
+            let Some(writer) = &core.aof.writer else {
                 return Err(io::Error::other("the file was switched off"));
             };
-            server.ks.log.select_again();
+            ks.log.select_again();
             writer.switch(open);
-            select_for_file(&server.ks, &server.core);
+            select_for_file(ks, core);
         }
         (Mode::First, Some(open)) => {
-            if !server.core.config.appendonly {
+            if !core.config.appendonly {
                 return Err(io::Error::other("the file was switched off"));
             }
-            server.ks.log.attach(Consumer::File);
-            let offset = server.ks.log.offset();
+            ks.log.attach(Consumer::File);
+            let offset = ks.log.offset();
             let sink = Sink::new(open, Resume::default(), offset, false);
-            let writer = State::start_writer(&server.core, sink, dir)?;
-            server.core.aof.writer = Some(writer);
-            server.core.aof.waits_for_base = true;
-            server.core.aof.base_offset = offset;
-            server.core.aof.forget_history();
-            select_for_file(&server.ks, &server.core);
+            let writer = State::start_writer(core, sink, dir)?;
+            core.aof.writer = Some(writer);
+            core.aof.waits_for_base = true;
+            core.aof.base_offset = offset;
+            core.aof.forget_history();
+            select_for_file(ks, core);
         }
         _ => {}
     }
-    let gate = server.core.aof.writer.as_ref().map(Writer::gate);
+    let gate = core.aof.writer.as_ref().map(Writer::gate);
     Ok(Given {
         snapshot,
         replication,

@@ -3,9 +3,10 @@
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::dir::Dir;
-use super::rewrite::{self, Job};
+use super::rewrite::{self, Job, Stage};
 use super::sink::{Chunk, Sink};
 use super::writer::Writer;
 use crate::config::enums::AppendFsync;
@@ -164,7 +165,24 @@ impl State {
 
     /// The file was switched on at run time, and nothing of the data is in it yet.
     pub fn is_being_made(&self) -> bool {
-        self.boot.is_none() && self.job.as_ref().is_some_and(|job| job.first)
+        let job = self.job.as_ref().filter(|job| job.first);
+        self.boot.is_none() && job.is_some_and(|job| job.stage.now() != Stage::Named)
+    }
+
+    /// Waits until the first base is there, if it is being written; at most for so long.
+    pub fn wait_for_base(&self, at_most: Duration) {
+        if let Some(job) = &self.job {
+            job.stage.wait_while_written(at_most);
+        }
+    }
+
+    /// All that the writer has is to be kept: a base stands before it.
+    fn has_base(&self) -> bool {
+        !self.waits_for_base
+            || self
+                .job
+                .as_ref()
+                .is_some_and(|job| job.stage.now() == Stage::Named)
     }
 
     /// The system's error that holds writes up.
@@ -455,10 +473,11 @@ pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
 pub fn close(server: &mut Server) {
     server.end_turn();
     rewrite::give_up(&mut server.core);
+    let keep = server.core.aof.has_base();
     let Some(writer) = server.core.aof.writer.take() else {
         return;
     };
-    if server.core.aof.waits_for_base {
+    if !keep {
         return writer.abandon();
     }
     tracing::info!("Calling fsync() on the AOF file.");

@@ -52,12 +52,18 @@ pub enum Message {
     Signal(&'static str),
     /// Whatever another thread or task wants done here.
     Task(Task),
+    /// Work that needs nothing but a moment when no effect is half told. It does not wait for a command that runs for
+    /// long and has changed nothing yet.
+    Early(Early),
     /// Whatever another thread wants to see. It does not wait for a command that runs for long.
     Look(Look),
 }
 
 /// A piece of work for the actor's thread.
 pub type Task = Box<dyn FnOnce(&mut Server) + Send>;
+
+/// A piece of work that may also come in the middle of a command that has changed nothing.
+pub type Early = Box<dyn FnOnce(&mut Keyspace, &mut Core) + Send>;
 
 /// A look at the state of the server.
 pub type Look = Box<dyn FnOnce(&Keyspace, &Core) + Send>;
@@ -245,6 +251,8 @@ impl Actor {
 
     fn handle(&mut self, message: Message) {
         match message {
+            // Whatever it did would not be in what was saved.
+            Message::Batch { .. } if self.server.core.shutdown.is_some() => {}
             Message::Connected(conn) => self.server.core.connect(conn),
             Message::Batch {
                 id,
@@ -285,6 +293,10 @@ impl Actor {
             Message::Task(task) => {
                 self.server.tick();
                 task(&mut self.server);
+            }
+            Message::Early(work) => {
+                self.server.tick();
+                work(&mut self.server.ks, &mut self.server.core);
             }
             Message::Look(look) => {
                 self.server.tick();
@@ -348,6 +360,9 @@ impl Actor {
     /// One more slice for each client that was not done.
     fn run_slices(&mut self) {
         for _ in 0..self.server.core.runnable.len() {
+            if self.server.core.shutdown.is_some() {
+                return;
+            }
             let Some(id) = self.server.core.runnable.pop_front() else {
                 return;
             };

@@ -17,6 +17,7 @@ use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
 use super::held::Promise;
 use super::run::{Runner, runs_in_multi};
+use super::shutdown;
 use crate::base::mailbox::Mailbox;
 use crate::keyspace::Keyspace;
 use crate::net::conn;
@@ -91,6 +92,7 @@ pub fn breathe(ks: &mut Keyspace, core: &mut Core) {
     for message in messages {
         answer(ks, core, message);
     }
+    shutdown::within_command(ks, core);
     conn::write_posted();
     (core.now_us, core.unit_us) = outer_us;
 }
@@ -126,8 +128,15 @@ fn answer(ks: &mut Keyspace, core: &mut Core, message: Message) {
             core.signal = Some(name);
         }
         Message::Look(look) => look(ks, core),
+        Message::Early(work) if nothing_is_open(ks, core) => work(ks, core),
         later => core.put_off.push(later),
     }
+}
+
+/// The script that runs has changed nothing, and nothing around it has: data and log say the same.
+fn nothing_is_open(ks: &Keyspace, core: &Core) -> bool {
+    let running = core.scripts.running.as_ref();
+    core.depth == 0 && running.is_some_and(|running| !running.wrote) && !ks.log.is_in_unit()
 }
 
 /// Answers all commands of a batch; what does not understand itself waits for the end.

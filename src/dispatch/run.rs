@@ -90,6 +90,10 @@ impl Runner<'_> {
                 out.truncate(begin);
             }
         }
+        if self.core.shutdown.is_some() {
+            out.truncate(begin);
+            client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
+        }
         let client_command = command.is_some_and(|c| c.full_name.starts_with("client|"));
         if client.is(ClientFlags::TRACKING) && client.multi.is_none() && !client_command {
             self.core.tracking.forget_caching(client.id);
@@ -319,6 +323,10 @@ impl Runner<'_> {
     /// Ends a unit: its effects become one entry of the log, and clients that waited for its keys
     /// are served.
     fn end_unit(&mut self, client: &mut Client, command: &Command) {
+        if self.core.shutdown.is_some() {
+            // It was interrupted: nobody hears of it, and the files do not.
+            return self.ks.log.drop_unit();
+        }
         if self.ks.log.end_unit(!touches_any_key(command)) {
             client.log_offset = self.ks.log.offset();
         }

@@ -1,12 +1,16 @@
 //! The orderly end: what has to be on the disk before the process may go.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::core::{Core, Pause, ShutdownWish};
 use super::server::Server;
 use crate::config::lists::ShutdownOn;
 use crate::keyspace::Keyspace;
 use crate::rdb::save;
+
+/// The end waits this long for the first base of an append-only file that is nearly there.
+const BASE_WAIT: Duration = Duration::from_secs(1);
 
 /// The last save goes on, and nothing else.
 static ENDING: AtomicBool = AtomicBool::new(false);
@@ -148,6 +152,12 @@ pub fn stay(core: &mut Core) -> bool {
     true
 }
 
+/// Whether the data set is saved before such an end.
+fn saves(core: &Core, wish: ShutdownWish) -> bool {
+    let points = !core.config.save.0.is_empty();
+    wish.save.unwrap_or(points) && core.rdb.loading.is_none() && core.sentinel.is_none()
+}
+
 /// Does what has to be done before the end. On success the process ends after this turn.
 ///
 /// # Errors
@@ -158,10 +168,7 @@ pub fn prepare(ks: &mut Keyspace, core: &mut Core, wish: ShutdownWish) -> Result
         save::abort(core);
     }
     leaves_no_aof(core, wish)?;
-    let points = !core.config.save.0.is_empty();
-    let wanted =
-        wish.save.unwrap_or(points) && core.rdb.loading.is_none() && core.sentinel.is_none();
-    if wanted {
+    if saves(core, wish) {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         ENDING.store(true, Ordering::Relaxed);
         let saved = save::now(ks, core);
@@ -180,6 +187,9 @@ pub fn prepare(ks: &mut Keyspace, core: &mut Core, wish: ShutdownWish) -> Result
 
 /// A file that is being made for the first time is what the next start will look for.
 fn leaves_no_aof(core: &Core, wish: ShutdownWish) -> Result<(), Refused> {
+    if core.aof.is_being_made() && !wish.force {
+        core.aof.wait_for_base(BASE_WAIT);
+    }
     if !core.aof.is_being_made() {
         return Ok(());
     }
@@ -191,31 +201,53 @@ fn leaves_no_aof(core: &Core, wish: ShutdownWish) -> Result<(), Refused> {
     Err(Refused)
 }
 
+/// An end for which nothing is saved need not wait for a command that runs for long: what that has done so far is
+/// forgotten. Of data that are saved it can't be taken out again.
+pub(super) fn within_command(ks: &mut Keyspace, core: &mut Core) {
+    let leaving = core.leaving.as_ref().map(|leaving| leaving.wish);
+    if leaving.is_some_and(|wish| !saves(core, wish)) {
+        step(ks, core);
+    }
+    if let Some(name) = core.signal
+        && !saves(core, wish_of(core, name))
+    {
+        core.signal = None;
+        obey(ks, core, name);
+    }
+}
+
+/// What a signal asks for.
+fn wish_of(core: &Core, name: &str) -> ShutdownWish {
+    let flags = match name {
+        "SIGINT" => core.config.shutdown_on_sigint,
+        _ => core.config.shutdown_on_sigterm,
+    };
+    let save = match () {
+        () if flags.contains(ShutdownOn::SAVE) => Some(true),
+        () if flags.contains(ShutdownOn::NOSAVE) => Some(false),
+        () => None,
+    };
+    ShutdownWish {
+        save,
+        now: flags.contains(ShutdownOn::NOW),
+        force: flags.contains(ShutdownOn::FORCE),
+    }
+}
+
+fn obey(ks: &mut Keyspace, core: &mut Core, name: &str) {
+    let wish = wish_of(core, name);
+    if begin(ks, core, wish, None).is_err() {
+        tracing::warn!(
+            "{name} received but errors trying to shut down the server, check the logs for more information"
+        );
+    }
+}
+
 impl Server {
     /// Sees to a signal that asked for the end.
     pub(super) fn obey_signal(&mut self) {
-        let Some(name) = self.core.signal.take() else {
-            return;
-        };
-        let config = &self.core.config;
-        let flags = match name {
-            "SIGINT" => config.shutdown_on_sigint,
-            _ => config.shutdown_on_sigterm,
-        };
-        let save = match () {
-            () if flags.contains(ShutdownOn::SAVE) => Some(true),
-            () if flags.contains(ShutdownOn::NOSAVE) => Some(false),
-            () => None,
-        };
-        let wish = ShutdownWish {
-            save,
-            now: flags.contains(ShutdownOn::NOW),
-            force: flags.contains(ShutdownOn::FORCE),
-        };
-        if begin(&mut self.ks, &mut self.core, wish, None).is_err() {
-            tracing::warn!(
-                "{name} received but errors trying to shut down the server, check the logs for more information"
-            );
+        if let Some(name) = self.core.signal.take() {
+            obey(&mut self.ks, &mut self.core, name);
         }
     }
 }

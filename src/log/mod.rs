@@ -142,6 +142,11 @@ impl CommandLog {
         self.unit > 0
     }
 
+    /// A unit has begun and is not at its end.
+    pub fn is_in_unit(&self) -> bool {
+        self.units.len() > self.unit
+    }
+
     /// Appends one effect to the present unit.
     #[inline]
     pub fn append<'a>(&mut self, db: usize, args: impl ExactSizeIterator<Item = &'a [u8]>) {
@@ -240,6 +245,14 @@ impl CommandLog {
         }
         self.unit = self.units.len();
         true
+    }
+
+    /// Forgets the present unit: the process ends in the middle of it.
+    pub fn drop_unit(&mut self) {
+        self.offset -= (self.pending.len() - self.unit_start) as u64;
+        self.pending.truncate(self.unit_start);
+        self.units.truncate(self.unit);
+        self.single.clear();
     }
 
     /// Puts MULTI and EXEC around the present unit. A SELECT before it goes into it, as in Redis' streams, unless the
