@@ -275,11 +275,11 @@ fn succeeded(ks: &mut Keyspace, core: &mut Core, dirty: u64) {
 /// If no thread can be had.
 pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
     let plan = Plan::of(ks, core);
-    let target = PathBuf::from(&core.config.dbfilename);
+    let target = atomic_replace::here(&core.config.dbfilename);
     let snapshot = Arc::new(snapshot(ks, core));
     core.rdb.jobs += 1;
     let number = core.rdb.jobs;
-    let temp = PathBuf::from(format!("temp-{}-{number}.rdb", std::process::id()));
+    let temp = target.with_file_name(format!("temp-{}-{number}.rdb", std::process::id()));
     let progress = Arc::new(Progress::default());
     core.rdb.scheduled = false;
     core.rdb.last_try_s = core.unix_us() / 1_000_000;
