@@ -459,6 +459,8 @@ pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
         }
         ks.log.detach(Consumer::File);
     }
+    // Switched on again, it begins in the directory and under the name that are configured then.
+    core.aof.dir = None;
     core.aof.waits_for_base = false;
     core.release_all();
     if !core.config.appendonly {
@@ -466,6 +468,16 @@ pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
         for waiter in std::mem::take(&mut core.aof.waiters) {
             core.unblock(waiter.id, |out| out.error(NO_LOCAL));
         }
+    }
+}
+
+/// `CONFIG SET dir`.
+pub fn directory_changed(core: &Core) {
+    if let (Some(_), Some(dir)) = (&core.aof.writer, &core.aof.dir) {
+        tracing::warn!(
+            "The append-only file stays in {}: a server that starts in the new directory does not find it there. 'CONFIG SET appendonly no' and 'yes' begin one in the new directory.",
+            lock(dir).place.dir.display()
+        );
     }
 }
 

@@ -22,6 +22,11 @@ pub fn atomic_replace(path: &Path, content: &[u8]) -> io::Result<()> {
     written
 }
 
+/// A file in the present directory, by a name that stays its own when the server changes its directory.
+pub fn here(name: &str) -> PathBuf {
+    std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name))
+}
+
 /// Makes a finished, fsynced file `temp` the new `path` and makes the change durable.
 pub fn rename_into_place(temp: &Path, path: &Path) -> io::Result<()> {
     failpoint::pass("replace.rename")?;

@@ -83,8 +83,7 @@ impl Lzf {
             };
             put_literals(out, &data[literals..at]);
             let most = (data.len() - at).min(MAX_MATCH);
-            let same = data[from..].iter().zip(&data[at..at + most]);
-            let len = same.take_while(|(a, b)| a == b).count();
+            let len = common(&data[from..from + most], &data[at..at + most]);
             put_match(out, at - from - 1, len - 2);
             if out.len() > end {
                 return false;
@@ -101,6 +100,26 @@ impl Lzf {
         put_literals(out, &data[literals..]);
         out.len() <= end
     }
+}
+
+/// How many bytes two slices of one length have in common at their beginning.
+#[inline]
+fn common(a: &[u8], b: &[u8]) -> usize {
+    let (words_a, rest_a) = a.as_chunks::<8>();
+    let (words_b, rest_b) = b.as_chunks::<8>();
+    let mut len = 0;
+    for (x, y) in words_a.iter().zip(words_b) {
+        let differ = u64::from_le_bytes(*x) ^ u64::from_le_bytes(*y);
+        if differ != 0 {
+            return len + differ.trailing_zeros() as usize / 8;
+        }
+        len += 8;
+    }
+    len + rest_a
+        .iter()
+        .zip(rest_b)
+        .take_while(|(x, y)| x == y)
+        .count()
 }
 
 fn put_literals(out: &mut Vec<u8>, literals: &[u8]) {

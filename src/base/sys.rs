@@ -298,13 +298,6 @@ fn command_line_range() -> io::Result<(usize, usize)> {
     }
 }
 
-/// Has the calling thread step back behind the others, by as many steps as `nice` does (of 20): for work that nobody waits
-/// for. If it is not allowed, it goes on as it is.
-pub fn step_back(steps: i32) {
-    // SAFETY: no pointers; 0 is the calling thread.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, steps) };
-}
-
 /// A file as memory, read only. The pages are the system's and count for nobody.
 pub struct MappedFile {
     at: std::ptr::NonNull<u8>,

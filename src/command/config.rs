@@ -219,7 +219,10 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
             let password = core.config.requirepass.clone();
             acl::clients::set_default_password(core, ctx.client, &password);
         }
-        Action::Dir => process::enter_directory(&core.config)?,
+        Action::Dir => {
+            process::enter_directory(&core.config)?;
+            aof::state::directory_changed(core);
+        }
         Action::JemallocBgThread => {
             let on = core.config.jemalloc_bg_thread;
             tikv_jemalloc_ctl::background_thread::write(on).map_err(|error| error.to_string())?;

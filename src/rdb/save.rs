@@ -21,7 +21,7 @@ use super::boot::Loading;
 use super::snapshot::Snapshot;
 use super::write::{Progress, ReplicationState, SaveOptions, is_stopped, save_with_delay};
 use crate::base::planted::{self, Bug};
-use crate::base::{alloc, atomic_replace, failpoint, sys};
+use crate::base::{alloc, atomic_replace, failpoint};
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::Core;
 use crate::keyspace::Keyspace;
@@ -30,8 +30,6 @@ use crate::keyspace::Keyspace;
 const SYNC_STEP: u64 = 32 << 20;
 /// A save point waits so many seconds after a save that failed.
 const RETRY_S: i64 = 5;
-/// The saving thread gives way to the actor, should they share a processor.
-const NICE: i32 = 10;
 /// Seconds between two progress lines in the log.
 const TELL_EVERY_S: u64 = 10;
 
@@ -277,11 +275,11 @@ fn succeeded(ks: &mut Keyspace, core: &mut Core, dirty: u64) {
 /// If no thread can be had.
 pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
     let plan = Plan::of(ks, core);
-    let target = PathBuf::from(&core.config.dbfilename);
+    let target = atomic_replace::here(&core.config.dbfilename);
     let snapshot = Arc::new(snapshot(ks, core));
     core.rdb.jobs += 1;
     let number = core.rdb.jobs;
-    let temp = PathBuf::from(format!("temp-{}-{number}.rdb", std::process::id()));
+    let temp = target.with_file_name(format!("temp-{}-{number}.rdb", std::process::id()));
     let progress = Arc::new(Progress::default());
     core.rdb.scheduled = false;
     core.rdb.last_try_s = core.unix_us() / 1_000_000;
@@ -307,7 +305,6 @@ pub fn start(ks: &mut Keyspace, core: &mut Core) -> io::Result<()> {
     };
     let leaving = std::mem::take(&mut core.rdb.leaving);
     let body = move || {
-        sys::step_back(NICE);
         join(leaving);
         let result = run();
         mailbox.send(Message::Task(Box::new(move |server| {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::master::ReplicaState;
+use crate::base::atomic_replace::here;
 use crate::base::mailbox::Sender;
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::random_hex;
@@ -256,7 +257,7 @@ impl Runner<'_> {
             progress: progress.clone(),
             delay_us: self.core.rdb.delay_us.clone(),
             sending: sending.clone(),
-            file: PathBuf::from(format!("temp-repl-{}.rdb", std::process::id())),
+            file: here(&format!("temp-repl-{}.rdb", std::process::id())),
         };
         tracing::info!(
             "Starting BGSAVE for SYNC with target: {}",

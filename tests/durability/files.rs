@@ -82,6 +82,51 @@ fn switching_on_and_off_at_run_time() {
     assert_eq!(machine.digest(), digest);
 }
 
+/// Files that are begun are ended where they were begun; what begins later begins in the new directory.
+#[test]
+fn the_directory_changes_while_the_server_runs() {
+    let mut machine = filled(&["--enable-protected-configs", "yes", "--save", ""]);
+    let digest = machine.digest();
+    std::fs::create_dir(machine.path("other")).unwrap();
+    let other = format!("CONFIG SET dir {}", machine.path("other").display());
+    machine.call("CONFIG SET rdb-key-save-delay 50000");
+    machine.call("BGSAVE");
+    machine.call(&other);
+    machine.call("CONFIG SET rdb-key-save-delay 0");
+    machine.wait_until("the save", |m| m.info("rdb_bgsave_in_progress") == "0");
+    assert_eq!(machine.info("rdb_last_bgsave_status"), "ok");
+    assert!(machine.path("dump.rdb").exists());
+    let temps = |dir: PathBuf| -> usize {
+        let names = fs::read_dir(dir).unwrap().flatten();
+        names
+            .filter(|e| e.file_name().to_string_lossy().starts_with("temp-"))
+            .count()
+    };
+    assert_eq!(temps(machine.path("")) + temps(machine.path("other")), 0);
+
+    machine.call(&format!("CONFIG SET dir {}", machine.path("").display()));
+    machine.call("CONFIG SET appendonly yes");
+    machine.wait_rewrite();
+    machine.call(&other);
+    assert!(machine.log().contains("The append-only file stays in"));
+    machine.call("CONFIG SET appendonly no");
+    machine.call("CONFIG SET appendonly yes");
+    machine.wait_rewrite();
+    assert!(machine.path("other/appendonlydir").exists());
+    machine.kill();
+    machine.options.extend(
+        [
+            "--appendonly",
+            "yes",
+            "--dir",
+            &machine.path("other").display().to_string(),
+        ]
+        .map(String::from),
+    );
+    machine.start();
+    assert_eq!(machine.digest(), digest);
+}
+
 #[test]
 fn what_is_kept_for_the_file_is_no_reason_to_refuse_writes() {
     let mut machine = Machine::new(&["--appendonly", "yes", "--appendfsync", "everysec"]);

@@ -4,6 +4,9 @@
 use super::Item;
 use super::node::Node;
 
+/// The memory of an item is asked for when the walk is so many items before it: more at a time the processor does not take.
+const AHEAD: usize = 12;
+
 /// The rest of a table. It holds one reference to each node on the stack, the next one on top.
 ///
 /// A Dir that only the walk holds is replaced by its children and freed; one that is shared is
@@ -35,8 +38,17 @@ impl<T: Item> Walk<T> {
                     if let Some(next) = below.and_then(Node::as_seg) {
                         next.prefetch_all();
                     }
-                    seg.prefetch_items();
-                    seg.slice().iter().for_each(&mut *visit);
+                    let items = seg.slice();
+                    items.iter().take(AHEAD).for_each(Item::prefetch);
+                    for (at, item) in items.iter().enumerate() {
+                        if let Some(later) = items.get(at + AHEAD) {
+                            later.prefetch();
+                        }
+                        visit(item);
+                    }
+                    if let Some(next) = below.and_then(Node::as_seg) {
+                        next.slice().iter().take(AHEAD).for_each(Item::prefetch);
+                    }
                     self.stack.pop();
                     node.release();
                     return true;

@@ -10,7 +10,7 @@ use crate::aof::dir::{Dir, Place};
 use crate::aof::manifest::Part;
 use crate::aof::read::{Item, Reader};
 use crate::aof::resp::{self, Step, Words};
-use crate::base::atomic_replace::rename_into_place;
+use crate::base::atomic_replace::{here, rename_into_place};
 use crate::base::num;
 use crate::resp::reply::Chunk;
 
@@ -69,7 +69,7 @@ impl Plan {
             &id[..id.len().min(8)],
             fork.unwrap_or(0)
         );
-        let temp = PathBuf::from(format!("temp-{stem}.aof"));
+        let temp = here(&format!("temp-{stem}.aof"));
         let mut out = Changes::new(Target::Later(temp.clone()));
         let read = match self.source {
             Source::Backlog {
@@ -193,7 +193,7 @@ impl Changes {
         file.sync_all()?;
         let mark = if missing.is_some() { "-incomplete" } else { "" };
         let name = format!("{stem}{mark}.aof");
-        rename_into_place(temp, Path::new(&name))?;
+        rename_into_place(temp, &temp.with_file_name(&name))?;
         Ok(Outcome::Saved(Saved {
             name,
             commands: self.commands,
