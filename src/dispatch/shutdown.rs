@@ -197,6 +197,7 @@ impl Server {
         let Some(name) = self.core.signal.take() else {
             return;
         };
+        tracing::warn!("User requested shutdown...");
         let config = &self.core.config;
         let flags = match name {
             "SIGINT" => config.shutdown_on_sigint,
