@@ -14,6 +14,7 @@ use crate::acl;
 use crate::aof;
 use crate::aof::restore::Moment;
 use crate::base::process::check_system;
+use crate::command::registry::Names;
 use crate::config::lint::{self, Severity};
 use crate::config::{Config, LoadError, Settings, Sources};
 use crate::rdb::check::tool;
@@ -413,7 +414,10 @@ fn defaults(text: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 /// Loads the configuration, users included; an error is shown as Redis shows it.
 pub fn load(sources: &Sources) -> Result<Config, u8> {
     let config =
-        Config::load(sources).and_then(|config| acl::file::from_config(&config).map(|_| config));
+        Config::load(sources).and_then(|config| match judge_lines(&config).into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(config),
+        });
     config.map_err(|error| {
         eprintln!("{error}");
         1
@@ -423,16 +427,12 @@ pub fn load(sources: &Sources) -> Result<Config, u8> {
 /// In Sentinel's mode, the Sentinel that the configuration describes.
 ///
 /// # Errors
-/// The reason for not starting, which was shown as errors of the configuration are.
-pub fn sentinel(sentinel_mode: bool, config: &Config) -> Result<Option<Box<State>>, String> {
+/// At what keeps it from starting.
+pub fn sentinel(sentinel_mode: bool, config: &Config) -> Result<Option<Box<State>>, LoadError> {
     if !sentinel_mode {
         return Ok(None);
     }
-    let state = State::load(config).map_err(|error| {
-        eprintln!("{error}");
-        error.to_string()
-    })?;
-    Ok(Some(Box::new(state)))
+    Ok(Some(Box::new(State::load(config)?)))
 }
 
 /// A reader that went away (`| head`) is no reason for a panic.
@@ -454,14 +454,22 @@ fn run_check_system() -> u8 {
     code
 }
 
-/// The first `user` line that cannot be understood, or what is wrong with the ACL file; all wrong lines of a Sentinel.
+/// The first `user` line and the first `rename-command` line that cannot be followed.
+fn judge_lines(config: &Config) -> Vec<LoadError> {
+    let users = acl::file::from_config(config).err();
+    let names = Names::configured(&config.renamed_commands).err();
+    users.into_iter().chain(names).collect()
+}
+
+/// What else than its directives is wrong with a configuration: users, names of commands, the ACL file, TLS, and all wrong
+/// lines of a Sentinel.
 fn judge(config: &Config) -> Vec<LoadError> {
-    let users = match acl::file::from_config(config) {
-        Err(error @ LoadError::Line { .. }) => Some(error),
-        _ => acl::file::faults(config).map(|reason| LoadError::Whole { reason }),
-    };
-    users
-        .into_iter()
+    // What is wrong with the file as a whole, others say.
+    let lines = judge_lines(config).into_iter();
+    let lines = lines.filter(|error| matches!(error, LoadError::Line { .. }));
+    let file = acl::file::faults(config).map(|reason| LoadError::Whole { reason });
+    lines
+        .chain(file)
         .chain(shell::wrong_lines(config))
         .chain(
             tls::check(config)

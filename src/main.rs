@@ -10,7 +10,7 @@ use ferrite::base::failpoint;
 use ferrite::base::mailbox::{Sender, mailbox};
 use ferrite::base::process;
 use ferrite::cli;
-use ferrite::config::Config;
+use ferrite::config::{Config, LoadError};
 use ferrite::dispatch::actor::{Actor, Message};
 use ferrite::dispatch::crash::Crash;
 use ferrite::dispatch::server::Server;
@@ -35,14 +35,37 @@ fn main() -> ExitCode {
     };
     match serve(config, sources.sentinel_mode) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            tracing::error!("{reason}");
+        Err(failure) => {
+            match failure {
+                Failure::Start(reason) => tracing::error!("{reason}"),
+                Failure::Config(error) => eprintln!("{error}"),
+            }
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(mut config: Config, sentinel_mode: bool) -> Result<(), String> {
+/// Why the server does not run.
+enum Failure {
+    /// Goes to the log.
+    Start(String),
+    /// Goes to standard error, where the errors of the configuration go: it is one.
+    Config(LoadError),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Failure {
+        Failure::Start(reason)
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Failure {
+        Failure::Config(error)
+    }
+}
+
+fn serve(mut config: Config, sentinel_mode: bool) -> Result<(), Failure> {
     failpoint::arm_from_environment();
     let log = Log::new();
     log.install();
@@ -50,7 +73,8 @@ fn serve(mut config: Config, sentinel_mode: bool) -> Result<(), String> {
         .map_err(|e| format!("Can't chdir to '{}': {e}", config.dir))?;
     // After entering the directory: relative names of scripts and of the log file stand in there.
     let sentinel = cli::sentinel(sentinel_mode, &config)?;
-    log.open(&config)?;
+    let opened = log.open(&config);
+    opened.map_err(|reason| LoadError::Whole { reason })?;
     process::daemonize(&config).map_err(|e| format!("Can't go to the background: {e}"))?;
     process::install_panic_hook(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
     process::report_signals(log.clone(), cli::FERRITE_VERSION, Arc::new(Crash));
@@ -65,7 +89,8 @@ fn serve(mut config: Config, sentinel_mode: bool) -> Result<(), String> {
         .enable_all()
         .build();
     let runtime = runtime.map_err(|e| format!("Can't start the event loop: {e}"))?;
-    runtime.block_on(run(config, log, sentinel))
+    runtime.block_on(run(config, log, sentinel))?;
+    Ok(())
 }
 
 fn greet(config: &Config) {
@@ -191,15 +216,18 @@ async fn pass_signals(sender: &Sender<Message>) {
     let streams = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
+        // Whoever started the server has logged out, or has moved its log: it is watched so that it does not end the process.
+        signal(SignalKind::hangup()),
     );
-    let (Ok(mut terminate), Ok(mut interrupt)) = streams else {
-        tracing::warn!("Can't watch SIGTERM and SIGINT");
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) = streams else {
+        tracing::warn!("Can't watch SIGTERM, SIGINT and SIGHUP");
         return;
     };
     loop {
         let name = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+            _ = hang_up.recv() => continue,
         };
         if name == "SIGINT" {
             shutdown::insist();

@@ -691,6 +691,10 @@ fn help_and_version() {
     assert!(
         told.contains("  GET key\n  summary: ") && told.contains("  PUBLISH channel message\n")
     );
+    // As a command of the shell, and without a server.
+    let told = Which::Ferrite.run(&["-p", "1", "HELP", "@pubsub"], b"", false);
+    assert_eq!(told.status.code(), Some(0));
+    assert!(text(&told.stdout).contains("  PUBLISH channel message\n"));
     let told = Which::Ferrite.run(&["--cluster", "info"], b"", false);
     assert_eq!(told.status.code(), Some(1));
     assert!(text(&told.stderr).contains("redis-cli --cluster"));

@@ -43,6 +43,59 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Each of these ends the start with exit code 1 and Redis' words, once.
+#[test]
+fn what_cannot_be_followed_ends_the_start() {
+    let scratch = Scratch::new("ends");
+    let dir = format!("dir {}\n", scratch.0.display());
+    let refused = |text: &str| {
+        let conf = scratch.file("a.conf", &format!("{dir}port 0\n{text}\n"));
+        let output = ferrite(&[&conf]);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        (stdout(&output), stderr(&output))
+    };
+    for (line, reason) in [
+        (
+            "rename-command NOSUCH x",
+            "No such command in rename-command",
+        ),
+        (
+            "rename-command GET SET",
+            "Target command name already exists",
+        ),
+        (
+            "logfile /nosuch/a.log",
+            "Can't open the log file: No such file or directory",
+        ),
+    ] {
+        let (out, err) = refused(line);
+        assert_eq!(out, "", "{line}");
+        assert!(err.contains("*** FATAL CONFIG FILE ERROR (Redis "), "{err}");
+        assert!(err.ends_with(&format!("{reason}\n")), "{err}");
+    }
+    // Each alone may be missing, but not all of them.
+    let (out, _) = refused("port 1\nbind -192.0.2.77 -192.0.2.78");
+    assert!(
+        out.contains("Configured to not listen anywhere, exiting."),
+        "{out}"
+    );
+    // Not a socket that somebody left behind.
+    let file = scratch.file("precious", "data");
+    let (out, _) = refused(&format!("unixsocket {file}"));
+    assert!(
+        out.contains("Failed opening Unix socket: bind: Address already in use"),
+        "{out}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "data");
+    let output = ferrite(&["--sentinel"]);
+    assert_eq!(
+        (output.status.code(), stdout(&output)),
+        (Some(1), String::new())
+    );
+    let needed = "Sentinel needs config file on disk";
+    assert_eq!(stderr(&output).matches(needed).count(), 1);
+}
+
 #[test]
 fn version_and_help() {
     for word in ["--version", "-v"] {

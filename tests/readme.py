@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FERRITE = os.path.abspath(sys.argv[1])
@@ -173,6 +174,67 @@ def undo():
         check("FERRITE UNDO REPLACE", s.cli("mget", "a", "b") == "new\n2", s.cli("mget", "a", "b"))
 
 
+def shell(lines, port=6379):
+    """Runs lines of the README in a shell where `ferrite` is the binary; the server's port may be another one."""
+    text = "\n".join(lines).replace("ferrite cli", f"ferrite cli -p {port}").replace("redis-cli", f"redis-cli -p {port}").replace("6379", str(port))
+    tools = WORK / "bin"
+    tools.mkdir(exist_ok=True)
+    if not (tools / "ferrite").exists():
+        (tools / "ferrite").symlink_to(FERRITE)
+    return run("bash", "-c", text, env={**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"})
+
+
+def client():
+    with Server("--save", "") as s:
+        s.cli("-n", "3", "mset", "user:1", "a", "user:2", "b", "x", "c")
+        s.cli("hset", "user:1", "name", "Ada")
+        (WORK / "commands.resp").write_bytes(b"*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\nb\r\n")
+        code, text = shell(blocks("ferrite cli")[0], s.port)
+        wanted = ["2\n", '{"name":"Ada"}', "errors: 0, replies: 1", "Biggest"]
+        check("the lines of ferrite cli", code == 0 and all(w in text for w in wanted) and (WORK / "backup.rdb").exists(), text)
+        code, text = shell(["ferrite cli help set"], s.port)
+        check("help SET", code == 0 and "SET key value" in text and "summary:" in text, text)
+
+
+def certificates():
+    code, text = shell(blocks("openssl req -x509")[0])
+    check("certificates for a try", code == 0, text)
+    start, ask = blocks("ferrite --port 0 --tls-port")[0]
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    server = subprocess.Popen([FERRITE, *start.replace("6379", str(port)).split()[1:], "--save", ""], cwd=WORK, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            text = shell([ask], port)[1]
+            if text == "PONG\n":
+                break
+            time.sleep(0.05)
+        check("PING over TLS", text == "PONG\n", text)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def observability():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    with Server("--metrics-port", str(port), "--save", "", "--track-prefix", "user:*") as s:
+        for path, part in (("/", "<html"), ("/metrics", "redis_connected_clients"), ("/metrics", "ferrite_prefix_keys"), ("/healthz", "ok"), ("/readyz", "ready")):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                check(f"{path} has {part}", part in answer.read().decode().lower())
+        s.cli("set", "user:1", "x")
+        lines = s.cli("ferrite", "prefixes").split("\n")
+        shown = re.findall(r'"(\w+)"', "\n".join(next(b for b in blocks(PROMPT) if "FERRITE PREFIXES" in b[0])))
+        check("fields of FERRITE PREFIXES", [w for w in shown if w in lines] == shown and lines[lines.index("keys") + 1] == "1", str(lines))
+        # The rights that the README gives the console's user are rights.
+        rules = re.search(r"`(~\* \+info.*?)`", README, re.S)[1].split()
+        check("the console's user", s.cli("acl", "setuser", "eye", "on", ">pw", *rules) == "OK")
+        code = s.cli("config", "set", "metrics-port", "0")
+        check("metrics-port 0 closes it", code == "OK")
+
+
 def facts():
     with Server("--save", "", "--enable-debug-command", "yes") as s:
         said = re.search(r"DEBUG has a subset: (.*?) and some more", README, re.S)[1]
@@ -198,7 +260,7 @@ def facts():
 
 
 def main():
-    for part in (sessions, configuration, snapshots, append_only_file, undo, facts):
+    for part in (sessions, configuration, snapshots, append_only_file, undo, client, certificates, observability, facts):
         try:
             part()
         except Exception as error:  # a part that cannot even run is a failure

@@ -91,10 +91,15 @@ fn log_and_pid_file_of_an_orderly_run() {
     let title = read(Path::new(&format!("/proc/{}/cmdline", child.id())));
     let title = title.trim_end_matches('\0');
     assert!(title.contains(" 127.0.0.1:"), "{title}");
+    // The end of a login session, and what log rotation sends, is nothing to a server.
+    signal(child.id(), "-HUP");
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(child.try_wait().unwrap(), None, "SIGHUP ended the server");
     signal(child.id(), "-TERM");
     assert!(child.wait().unwrap().success());
     assert!(!pid_file.exists());
     let text = read(&log);
+    assert!(text.contains("# User requested shutdown...\n"), "{text}");
     assert_eq!(text.matches("'activedefrag'").count(), 1, "{text}");
     assert!(
         text.ends_with("# Redis is now ready to exit, bye bye...\n"),

@@ -31,8 +31,9 @@ pub static TABLE: &[Spec] = &[Spec {
     ..ROW
 }];
 
-/// A sub-command: name, least and largest number of arguments after it, handler, help.
+/// A sub-command: name, how its arguments are written, least and largest number of them, handler, help.
 type Sub = (
+    &'static str,
     &'static str,
     usize,
     usize,
@@ -44,40 +45,40 @@ const MANY: usize = usize::MAX;
 
 #[rustfmt::skip]
 static SUBS: &[Sub] = &[
-    ("AOF-FLUSH-SLEEP", 1, 1, reload::aof_flush_sleep, &["Server will sleep before flushing the AOF, this is used for testing."]),
-    ("ASSERT", 0, 0, |_| panic!("assertion failed, as DEBUG ASSERT asked for"), &["Crash by assertion failed."]),
-    ("CHANGE-REPL-ID", 0, 0, change_repl_id, &[
+    ("AOF-FLUSH-SLEEP", "<microsec>", 1, 1, reload::aof_flush_sleep, &["Server will sleep before flushing the AOF, this is used for testing."]),
+    ("ASSERT", "", 0, 0, |_| panic!("assertion failed, as DEBUG ASSERT asked for"), &["Crash by assertion failed."]),
+    ("CHANGE-REPL-ID", "", 0, 0, change_repl_id, &[
         "Change the replication IDs of the instance.",
         "Dangerous: should be used only for testing the replication subsystem.",
     ]),
-    ("CONFIG-REWRITE-FORCE-ALL", 0, 0, rewrite_all, &[
+    ("CONFIG-REWRITE-FORCE-ALL", "", 0, 0, rewrite_all, &[
         "Like CONFIG REWRITE but writes all configuration options, including",
         "keywords not listed in original configuration file or default values.",
     ]),
-    ("DICT-RESIZING", 1, 1, ignored_switch, &["Accepted for tests: tables here grow and shrink by single segments."]),
-    ("DIGEST", 0, 0, digest_all, &["Output a hex signature representing the current DB content."]),
-    ("DIGEST-VALUE", 0, MANY, digest_values, &["Output a hex signature of the values of all the specified keys."]),
-    ("ERROR", 1, 1, error, &["Return a Redis protocol error with <string> as message."]),
-    ("HTSTATS", 1, 2, object::table_of_database, &["Return hash table statistics of the specified Redis database."]),
-    ("HTSTATS-KEY", 1, 2, object::table_of_key, &["Like HTSTATS but for the hash table stored at <key>'s value."]),
-    ("LISTPACK", 1, 1, object::listpack, &["Show low level info about the listpack encoding of <key>."]),
-    ("LOADAOF", 0, 0, reload::load_aof, &[
+    ("DICT-RESIZING", "<0|1>", 1, 1, ignored_switch, &["Accepted for tests: tables here grow and shrink by single segments."]),
+    ("DIGEST", "", 0, 0, digest_all, &["Output a hex signature representing the current DB content."]),
+    ("DIGEST-VALUE", "<key> [<key> ...]", 0, MANY, digest_values, &["Output a hex signature of the values of all the specified keys."]),
+    ("ERROR", "<string>", 1, 1, error, &["Return a Redis protocol error with <string> as message."]),
+    ("HTSTATS", "<dbid> [full]", 1, 2, object::table_of_database, &["Return hash table statistics of the specified Redis database."]),
+    ("HTSTATS-KEY", "<key> [full]", 1, 2, object::table_of_key, &["Like HTSTATS but for the hash table stored at <key>'s value."]),
+    ("LISTPACK", "<key>", 1, 1, object::listpack, &["Show low level info about the listpack encoding of <key>."]),
+    ("LOADAOF", "", 0, 0, reload::load_aof, &[
         "Flush the AOF buffers on disk and reload the AOF in memory.",
     ]),
-    ("LOG", 1, 1, log, &["Write <message> to the server log."]),
-    ("OBJECT", 1, 2, object::object, &["Show low level info about `key` and associated value."]),
-    ("PANIC", 0, 0, |_| panic!("called by DEBUG PANIC"), &["Crash the server simulating a panic."]),
-    ("PAUSE-CRON", 1, 1, pause_cron, &["Stop periodic cron job processing."]),
-    ("POPULATE", 1, 3, populate, &[
+    ("LOG", "<message>", 1, 1, log, &["Write <message> to the server log."]),
+    ("OBJECT", "<key> [fast]", 1, 2, object::object, &["Show low level info about `key` and associated value."]),
+    ("PANIC", "", 0, 0, |_| panic!("called by DEBUG PANIC"), &["Crash the server simulating a panic."]),
+    ("PAUSE-CRON", "<0|1>", 1, 1, pause_cron, &["Stop periodic cron job processing."]),
+    ("POPULATE", "<count> [<prefix>] [<size>]", 1, 3, populate, &[
         "Create <count> string keys named key:<num>. If <prefix> is specified then",
         "it is used instead of the 'key' prefix. These are not propagated to",
         "replicas.",
     ]),
-    ("PROTOCOL", 1, 1, protocol::protocol, &["Reply with a test value of the specified type."]),
-    ("QUICKLIST-PACKED-THRESHOLD", 1, 1, packed_threshold, &[
+    ("PROTOCOL", "<type>", 1, 1, protocol::protocol, &["Reply with a test value of the specified type."]),
+    ("QUICKLIST-PACKED-THRESHOLD", "<size>", 1, 1, packed_threshold, &[
         "Accepted for tests: elements too long for a chunk are kept by themselves.",
     ]),
-    ("RELOAD", 0, 3, reload::reload, &[
+    ("RELOAD", "[<option> ...]", 0, 3, reload::reload, &[
         "Save the RDB on disk and reload it back to memory. Valid <option> values:",
         "* MERGE: conflicting keys will be loaded from RDB.",
         "* NOFLUSH: the existing database will not be removed before load, but",
@@ -91,25 +92,25 @@ static SUBS: &[Sub] = &[
         "* DEBUG RELOAD NOSAVE NOFLUSH MERGE: add the contents of an existing RDB",
         "  file to the database.",
     ]),
-    ("REPLICATE", 1, MANY, replicate, &["Replicates the provided command to replicas, allowing data divergence."]),
-    ("REPLYBUFFER", 2, 2, reply_buffer, &[
+    ("REPLICATE", "<command> [<arg> ...]", 1, MANY, replicate, &["Replicate the provided command to replicas, allowing data divergence."]),
+    ("REPLYBUFFER", "<option> <value>", 2, 2, reply_buffer, &[
         "PEAK-RESET-TIME <NEVER|RESET|time>: accepted for tests.",
         "RESIZING <0|1>: enable or disable the reply buffer resize cron job.",
     ]),
-    ("SEGFAULT", 0, 0, segfault, &["Crash the server with sigsegv."]),
-    ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire, &[
+    ("SEGFAULT", "", 0, 0, segfault, &["Crash the server with sigsegv."]),
+    ("SET-ACTIVE-EXPIRE", "<0|1>", 1, 1, set_active_expire, &[
         "Setting it to 0 disables expiring keys in background when they are not",
         "accessed (otherwise the Redis behavior). Setting it to 1 reenables back the",
         "default.",
     ]),
-    ("SET-DISABLE-DENY-SCRIPTS", 1, 1, disable_deny_scripts, &[
+    ("SET-DISABLE-DENY-SCRIPTS", "<0|1>", 1, 1, disable_deny_scripts, &[
         "When set to 1, scripts may call commands that are not allowed in scripts.",
     ]),
-    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, skip_checksum, &[
+    ("SET-SKIP-CHECKSUM-VALIDATION", "<0|1>", 1, 1, skip_checksum, &[
         "Enables or disables checksum checks for RDB files and RESTORE's payload.",
     ]),
-    ("SLEEP", 1, 1, sleep, &["Stop the server for <seconds>. Decimals allowed."]),
-    ("STRINGMATCH-LEN", 2, 2, stringmatch, &["Match a string of <length> times 'a' against <pattern>."]),
+    ("SLEEP", "<seconds>", 1, 1, sleep, &["Stop the server for <seconds>. Decimals allowed."]),
+    ("STRINGMATCH-LEN", "<length> <pattern>", 2, 2, stringmatch, &["Match a string of <length> times 'a' against <pattern>."]),
 ];
 
 fn debug(ctx: &mut Ctx<'_>) -> Outcome {
@@ -122,7 +123,7 @@ fn debug(ctx: &mut Ctx<'_>) -> Outcome {
         .iter()
         .find(|sub| sub.0.as_bytes().eq_ignore_ascii_case(name));
     match found {
-        Some((_, least, most, run, _)) if (*least..=*most).contains(&count) => run(ctx),
+        Some((_, _, least, most, run, _)) if (*least..=*most).contains(&count) => run(ctx),
         _ => {
             let shown = &name[..name.len().min(128)];
             let text = [
@@ -137,8 +138,8 @@ fn debug(ctx: &mut Ctx<'_>) -> Outcome {
 
 fn help(ctx: &mut Ctx<'_>) -> Outcome {
     let mut lines = Vec::new();
-    for (name, _, _, _, text) in SUBS {
-        lines.push((*name).to_owned());
+    for (name, args, _, _, _, text) in SUBS {
+        lines.push(format!("{name} {args}").trim_end().to_owned());
         lines.extend(text.iter().map(|line| format!("    {line}")));
     }
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -313,6 +314,7 @@ fn populate(ctx: &mut Ctx<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use super::SUBS;
     use crate::command::testing::Bench;
 
     fn bench() -> Bench {
@@ -386,5 +388,18 @@ mod tests {
         assert_eq!(bench.say("FLUSHALL"), "+OK");
         bench.say("SET a 1");
         assert_eq!(bench.say("DEBUG DIGEST"), digest);
+    }
+
+    #[test]
+    fn help_shows_arguments_wherever_there_are_some() {
+        let mut bench = bench();
+        let help = bench.say("DEBUG HELP");
+        assert!(
+            help.contains("POPULATE <count> [<prefix>] [<size>]"),
+            "{help}"
+        );
+        for (name, args, _, most, ..) in SUBS {
+            assert_eq!(args.is_empty(), *most == 0, "{name}");
+        }
     }
 }

@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 
 use super::keys::Args;
 use super::spec::{Categories, Flags, Spec};
+use crate::config::LoadError;
+use crate::config::load::FileLine;
 
 /// The tables of the families, one line each.
 #[rustfmt::skip]
@@ -282,6 +284,21 @@ impl Names {
             .chain(self.long.iter().map(|(_, command)| *command))
     }
 
+    /// The names that the `rename-command` lines of a configuration make.
+    ///
+    /// # Errors
+    /// At the first line that cannot be followed.
+    pub fn configured(lines: &[FileLine]) -> Result<Names, LoadError> {
+        let mut names = Names::default();
+        for line in lines {
+            if let [from, to] = line.words.as_slice() {
+                let renamed = names.rename(from, to);
+                renamed.map_err(|why| line.error(why.reason()))?;
+            }
+        }
+        Ok(names)
+    }
+
     /// `rename-command`: gives the command another name, or, with an empty one, takes it away.
     pub fn rename(&mut self, old: &[u8], new: &[u8]) -> Result<(), RenameError> {
         let command = self.lookup(old).ok_or(RenameError::NoSuchCommand)?;
@@ -320,6 +337,15 @@ pub enum RenameError {
     NoSuchCommand,
     /// Another command has the name.
     Taken,
+}
+
+impl RenameError {
+    fn reason(self) -> &'static str {
+        match self {
+            RenameError::NoSuchCommand => "No such command in rename-command",
+            RenameError::Taken => "Target command name already exists",
+        }
+    }
 }
 
 #[inline]

@@ -177,7 +177,7 @@ directives! {
     maxmemory_clients: MemoryOrPercent = "0", Kind::MemoryOrPercent, MUTABLE.action(Action::ClientEviction);
     maxmemory_eviction_tenacity: u32 = "10", Int(0, 100), MUTABLE;
     maxmemory_policy: MaxMemoryPolicy = "noeviction", Enum(MaxMemoryPolicy::NAMES), MUTABLE.action(Action::MaxMemory);
-    maxmemory_samples: usize = "5", Int(1, 64), MUTABLE;
+    maxmemory_samples: usize = "5", Int(1, 2147483647), MUTABLE;
     metrics_bind: Bind = "127.0.0.1 -::1", Kind::Bind, MUTABLE.action(Action::Metrics);
     metrics_hosts: Words = "", Kind::Words, MUTABLE.action(Action::Metrics);
     metrics_port: u16 = "0", Int(0, 65535), MUTABLE.action(Action::Metrics);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::crash;
 use super::server::Server;
-use crate::keyspace::Verbs;
+use crate::keyspace::{Verbs, evict};
 use crate::value::Limits;
 
 impl Server {
@@ -54,7 +54,7 @@ pub fn apply(config: &crate::config::Settings, ks: &mut crate::keyspace::Keyspac
     };
     ks.prefixes.set(&config.track_prefix.0);
     ks.access.policy = config.maxmemory_policy;
-    ks.access.samples = config.maxmemory_samples;
+    ks.access.samples = config.maxmemory_samples.min(evict::SAMPLES_MAX);
     ks.access.lfu_log_factor = config.lfu_log_factor;
     ks.access.lfu_decay_min = config.lfu_decay_time;
     ks.verbs = Verbs::new(config.lazyfree_lazy_expire, config.lazyfree_lazy_eviction);

@@ -152,13 +152,8 @@ pub struct DebugSwitches {
 impl Core {
     pub fn new(config: Config) -> Core {
         let clock = Clock::default();
-        let mut commands = Names::default();
-        for line in &config.renamed_commands {
-            if let [from, to] = line.words.as_slice() {
-                // The loader has checked these lines.
-                let _ = commands.rename(from, to);
-            }
-        }
+        // The start has checked these lines (`cli::load`).
+        let commands = Names::configured(&config.renamed_commands).unwrap_or_default();
         let acl = Acl::new(&config.requirepass);
         config.shared().set_password_required(!acl.users.is_open());
         Core {

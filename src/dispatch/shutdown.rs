@@ -235,6 +235,7 @@ fn wish_of(core: &Core, name: &str) -> ShutdownWish {
 }
 
 fn obey(ks: &mut Keyspace, core: &mut Core, name: &str) {
+    tracing::warn!("User requested shutdown...");
     let wish = wish_of(core, name);
     if begin(ks, core, wish, None).is_err() {
         tracing::warn!(

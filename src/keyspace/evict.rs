@@ -35,6 +35,9 @@ impl Policy {
     }
 }
 
+/// More keys than this are never compared: the choice would be hardly better, and every write would pay for it.
+pub const SAMPLES_MAX: usize = 64;
+
 /// How accesses are recorded and victims chosen.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {

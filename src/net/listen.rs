@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -290,7 +290,8 @@ impl Listeners {
 
     /// Whether anybody can come in.
     pub fn is_open(&self) -> bool {
-        self.tcp.place.is_some() || self.tls.place.is_some() || self.unix.is_some()
+        // Addresses of `bind` that may be missing can all be missing.
+        !self.tcp.sockets.is_empty() || !self.tls.sockets.is_empty() || self.unix.is_some()
     }
 
     /// Opens the unix socket. Its mode is right from the first moment.
@@ -392,7 +393,8 @@ fn bind_one(target: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 /// The socket is made under a mask, so that nobody can connect with the wrong rights even for a
 /// moment.
 fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
-    if std::fs::symlink_metadata(path).is_ok() {
+    // A socket that an earlier process left behind. Anything else is somebody's file: it stays, and binding fails.
+    if std::fs::symlink_metadata(path).is_ok_and(|known| known.file_type().is_socket()) {
         std::fs::remove_file(path)?;
     }
     if mode == 0 {

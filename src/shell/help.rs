@@ -4,6 +4,12 @@ use std::fmt::Write;
 
 use super::facts::{Fact, Facts};
 
+/// Whether these words are a question to the client itself.
+pub fn is_asked(words: &[Vec<u8>]) -> bool {
+    let first = words.first().map(Vec::as_slice);
+    first.is_some_and(|word| word.eq_ignore_ascii_case(b"help") || word == b"?")
+}
+
 /// The answer to `help` with these words behind it.
 pub fn answer(facts: &Facts, words: &[Vec<u8>], color: bool) -> String {
     let Some(first) = words.first() else {

@@ -27,6 +27,7 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read};
 use std::os::unix::ffi::OsStringExt;
 
+use self::facts::Facts;
 use self::options::{Mode, Options, Stdin, Stop};
 use self::session::{Session, print};
 
@@ -86,6 +87,12 @@ fn start(options: Options, tty: bool) -> u8 {
     let mut session = Session::new(options, tty);
     match mode {
         Mode::Commands if waits => return repl::run(session),
+        // From the own table of commands: it needs no server.
+        Mode::Commands if help::is_asked(&session.options.args) => {
+            let topic = &session.options.args[1..];
+            print(help::answer(&Facts::own(), topic, tty).as_bytes());
+            return 0;
+        }
         Mode::IntrinsicLatency(time) => return modes::latency::intrinsic(time),
         Mode::TestHints(file) => return modes::hint_file::run(&mut session, &file),
         _ => {}
