@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::db::Db;
 use super::effect::{Class, Form};
 use super::fields;
-use super::prefix;
 use super::text::Text;
 use super::{Judge, Keyspace};
 use crate::base::num;
@@ -243,13 +242,9 @@ impl<'a> Keys<'a> {
         let ks = &mut *self.ks;
         let db = &mut ks.dbs[self.index];
         if let Some(entry) = db.table.get_mut(hash, key, &ks.seed) {
-            let weight = ks.prefixes.weigh(entry);
-            let (result, empty) = change(entry, &mut ks.scratch, f)?;
-            if weight.is_some() {
-                let after = prefix::weight_of(entry);
-                db.tally
-                    .change(&ks.prefixes, hash, key, weight, Some(after));
-            }
+            let before = db.tally.begin(&ks.prefixes, hash, entry);
+            let (result, empty, grown) = change(entry, &mut ks.scratch, f)?;
+            db.tally.end(&ks.prefixes, hash, entry, before, grown);
             if !self.no_touch {
                 entry.set_clock(
                     ks.access
@@ -344,11 +339,7 @@ impl<'a> Keys<'a> {
                 ks.own_deadlines.insert((at, index, entry.key().to_vec()));
             }
         }
-        let weight = ks.prefixes.weigh(&entry);
-        if weight.is_some() {
-            db.tally
-                .change(&ks.prefixes, hash, entry.key(), None, weight);
-        }
+        db.tally.came(&ks.prefixes, hash, &entry);
         db.table.insert_new(hash, entry, &ks.seed);
         if expire.is_some() {
             ks.pay_sweep(index);
@@ -395,16 +386,12 @@ impl<'a> Keys<'a> {
             Expire::Never => None,
             Expire::At(at) => Some(at),
         };
-        let weight = ks.prefixes.weigh(entry);
-        if matches!(entry.payload(), Payload::Obj(_) | Payload::Big(_)) {
+        let weighed = db.tally.begin(&ks.prefixes, hash, entry);
+        if entry.has_pointer() {
             ks.reaper.free(entry.clone());
         }
-        entry.set_payload(value);
-        if weight.is_some() {
-            let after = prefix::weight_of(entry);
-            db.tally
-                .change(&ks.prefixes, hash, key, weight, Some(after));
-        }
+        let grown = entry.set_payload(value);
+        db.tally.end(&ks.prefixes, hash, entry, weighed, grown);
         entry.set_clock(
             ks.access
                 .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
@@ -446,13 +433,9 @@ impl<'a> Keys<'a> {
             }
         };
         let n = f(old)?;
-        let weight = ks.prefixes.weigh(entry);
-        entry.set_payload(New::Int(n));
-        if weight.is_some() {
-            let after = prefix::weight_of(entry);
-            db.tally
-                .change(&ks.prefixes, hash, key, weight, Some(after));
-        }
+        let before = db.tally.begin(&ks.prefixes, hash, entry);
+        let grown = entry.set_payload(New::Int(n));
+        db.tally.end(&ks.prefixes, hash, entry, before, grown);
         if !self.no_touch {
             entry.set_clock(
                 ks.access
@@ -468,13 +451,11 @@ impl<'a> Keys<'a> {
         let Some(entry) = db.table.get_mut(hash, key, &ks.seed) else {
             return;
         };
-        let weight = ks.prefixes.weigh(entry);
+        let weighed = db.tally.begin(&ks.prefixes, hash, entry);
+        let allocated = entry.allocated();
         entry.set_expire(after);
-        if weight.is_some() {
-            let after = prefix::weight_of(entry);
-            db.tally
-                .change(&ks.prefixes, hash, key, weight, Some(after));
-        }
+        let grown = entry.allocated() as isize - allocated as isize;
+        db.tally.end(&ks.prefixes, hash, entry, weighed, grown);
         match after {
             Some(at) => {
                 if ks.log.mute && ks.judge == Judge::Own {
@@ -542,16 +523,12 @@ impl<'a> Keys<'a> {
             }
             return result;
         };
-        let weight = ks.prefixes.weigh(entry);
+        let before = db.tally.begin(&ks.prefixes, hash, entry);
         if let Some(mut big) = entry.take_big() {
             ks.scratch = bytes;
             let result = f(Arc::make_mut(&mut big));
-            entry.set_payload(New::Big(big));
-            if weight.is_some() {
-                let after = prefix::weight_of(entry);
-                db.tally
-                    .change(&ks.prefixes, hash, key, weight, Some(after));
-            }
+            let grown = entry.set_payload(New::Big(big));
+            db.tally.end(&ks.prefixes, hash, entry, before, grown);
             if !self.no_touch {
                 entry.set_clock(
                     ks.access
@@ -593,10 +570,7 @@ impl<'a> Keys<'a> {
         let db = &mut ks.dbs[self.index];
         let entry = db.table.remove(hash, key, &ks.seed)?;
         db.count_expire(entry.expire(), None);
-        let weight = ks.prefixes.weigh(&entry);
-        if weight.is_some() {
-            db.tally.change(&ks.prefixes, hash, key, weight, None);
-        }
+        db.tally.went(&ks.prefixes, hash, &entry);
         Some(entry)
     }
 
@@ -701,12 +675,13 @@ pub mod recorder {
     }
 }
 
-/// Takes a collection out of its entry, changes it and puts it back. True if it is empty now.
+/// Takes a collection out of its entry, changes it and puts it back. Says whether it is empty now, and by how many bytes
+/// the entry's own allocation grew.
 fn change<C: Collection, R>(
     entry: &mut Entry,
     scratch: &mut Vec<u8>,
     f: impl FnOnce(&mut C) -> R,
-) -> Result<(R, bool), Error> {
+) -> Result<(R, bool, isize), Error> {
     let payload = entry.payload();
     if payload.value_type() != C::TYPE {
         return Err(Error::WRONG_TYPE);
@@ -719,18 +694,19 @@ fn change<C: Collection, R>(
     let mut value = C::from_blob(blob, buf);
     let result = f(&mut value);
     let empty = value.is_empty();
-    match value.store() {
+    let grown = match value.store() {
         Stored::Small(tag, count, bytes) => {
-            entry.set_payload(New::Packed(Blob {
+            let grown = entry.set_payload(New::Packed(Blob {
                 tag,
                 count,
                 bytes: &bytes,
             }));
             *scratch = bytes;
+            grown
         }
         Stored::Large(obj) => entry.set_payload(New::Obj(obj)),
-    }
-    Ok((result, empty))
+    };
+    Ok((result, empty, grown))
 }
 
 /// The same for a large collection, which moves by its pointer.
@@ -738,18 +714,18 @@ fn change<C: Collection, R>(
 fn change_large<C: Collection, R>(
     entry: &mut Entry,
     f: impl FnOnce(&mut C) -> R,
-) -> Result<(R, bool), Error> {
+) -> Result<(R, bool, isize), Error> {
     let obj = entry.take_obj().and_then(C::from_obj);
     let mut value = obj.ok_or(Error::WRONG_TYPE)?;
     let result = f(&mut value);
     let empty = value.is_empty();
-    match value.store() {
+    let grown = match value.store() {
         Stored::Large(obj) => entry.put_obj(obj),
         Stored::Small(tag, count, bytes) => entry.set_payload(New::Packed(Blob {
             tag,
             count,
             bytes: &bytes,
         })),
-    }
-    Ok((result, empty))
+    };
+    Ok((result, empty, grown))
 }
