@@ -105,7 +105,7 @@ pub static TABLE: &[Spec] = &[Spec {
             ],
             summary: "Closes the connections that match the filters.",
             complexity: "O(N)",
-            syntax: "filter<old-format%2.8.12|new-format<[ID:client-id/i@2.8.12]|[TYPE:client-type<NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB>@2.8.12]|[USER:username]|[ADDR:addr]|[LADDR:laddr@6.2.0]|[SKIPME:skipme<YES|NO>]|[MAXAGE:maxage/i@7.4.0]>...>",
+            syntax: "filter<old-format(ip:port)%2.8.12|new-format<[ID:client-id/i@2.8.12]|[TYPE:client-type<NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB>@2.8.12]|[USER:username]|[ADDR:addr(ip:port)]|[LADDR:laddr(ip:port)@6.2.0]|[SKIPME:skipme<YES|NO>]|[MAXAGE:maxage/i@7.4.0]>...>",
             run: kill,
             ..ROW
         },
