@@ -19,6 +19,8 @@ const BUCKETS: u32 = 21;
 /// What is told of the port itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scrape {
+    /// Bytes of the answer before: this one will be about as long.
+    pub room: usize,
     /// Scrapes so far, with this one.
     pub count: u64,
     /// From the question to the actor's answer.
@@ -32,7 +34,7 @@ pub fn render(snapshot: &Snapshot, scrape: Scrape) -> String {
         .lines()
         .filter_map(|line| line.split_once(':'))
         .collect();
-    let mut text = Text::default();
+    let mut text = Text::with_room(scrape.room + scrape.room / 16);
     text.one("redis_up", Gauge, "1 if the server answers.", 1);
     let started = snapshot.started_ms as f64 / 1000.0;
     let help = "Unix time of the start.";
@@ -180,16 +182,14 @@ fn run_times(text: &mut Text, snapshot: &Snapshot) {
     }
     let name = "redis_commands_latencies_usec";
     text.family(name, Histogram, "Run times of a command in microseconds.");
-    let (bucket, sum, count) = (
-        format!("{name}_bucket"),
-        format!("{name}_sum"),
-        format!("{name}_count"),
-    );
+    let (sum, count) = (format!("{name}_sum"), format!("{name}_count"));
+    let mut bounds: Vec<String> = (0..BUCKETS).map(|n| (1u64 << n).to_string()).collect();
+    bounds.push("+Inf".to_owned());
     for (cmd, stats, latency) in timed() {
-        for (le, seen) in latency.up_to_doublings_us(BUCKETS) {
-            text.sample(&bucket, &[("cmd", cmd), ("le", &le.to_string())], seen);
-        }
-        text.sample(&bucket, &[("cmd", cmd), ("le", "+Inf")], latency.total());
+        let seen = latency.up_to_doublings_us(BUCKETS);
+        let seen = seen.iter().map(|(_, seen)| *seen).chain([latency.total()]);
+        let counts = bounds.iter().map(String::as_str).zip(seen);
+        text.buckets(name, ("cmd", cmd), counts);
         text.sample(&sum, &[("cmd", cmd)], stats.usec);
         text.sample(&count, &[("cmd", cmd)], latency.total());
     }
