@@ -45,6 +45,7 @@ pub fn render(snapshot: &Snapshot, scrape: Scrape) -> String {
             text.one(&format!("redis_{}", row.name), row.kind, row.help, value);
         }
     }
+    output_limits(&mut text, snapshot);
     databases(&mut text, snapshot);
     commands(&mut text, snapshot);
     errors(&mut text, snapshot);
@@ -115,6 +116,34 @@ fn instance(text: &mut Text, fields: &HashMap<&str, &str>) {
     let name = "ferrite_build_info";
     text.family(name, Gauge, "The release of Ferrite.");
     text.sample(name, &[("version", FERRITE_VERSION)], 1);
+}
+
+/// The directive client-output-buffer-limit.
+fn output_limits(text: &mut Text, snapshot: &Snapshot) {
+    let limits = &snapshot.output_limits;
+    let classes = [
+        ("normal", limits.normal),
+        ("slave", limits.replica),
+        ("pubsub", limits.pubsub),
+    ];
+    let name = "redis_config_client_output_buffer_limit_bytes";
+    text.family(
+        name,
+        Gauge,
+        "Bytes of output at which a client is ended; 0 is none.",
+    );
+    for (class, limit) in &classes {
+        for (kind, bytes) in [("hard", limit.hard_bytes), ("soft", limit.soft_bytes)] {
+            text.sample(name, &[("class", class), ("limit", kind)], bytes);
+        }
+    }
+    let name = "redis_config_client_output_buffer_limit_overcome_seconds";
+    let help = "Seconds that a client may be above its soft limit.";
+    text.family(name, Gauge, help);
+    for (class, limit) in &classes {
+        let labels = [("class", *class), ("limit", "soft")];
+        text.sample(name, &labels, limit.soft_seconds);
+    }
 }
 
 fn databases(text: &mut Text, snapshot: &Snapshot) {
@@ -488,6 +517,14 @@ mod tests {
         let text = scrape(&bench);
         for (sample, expected) in [
             ("redis_up", "1"),
+            (
+                "redis_config_client_output_buffer_limit_bytes{class=\"slave\",limit=\"hard\"}",
+                "268435456",
+            ),
+            (
+                "redis_config_client_output_buffer_limit_overcome_seconds{class=\"pubsub\",limit=\"soft\"}",
+                "60",
+            ),
             ("redis_commands_total{cmd=\"get\"}", "2"),
             ("redis_commands_total{cmd=\"config|set\"}", "1"),
             ("redis_commands_failed_calls_total{cmd=\"lpush\"}", "1"),
