@@ -299,7 +299,7 @@ pub static TABLE: &[Spec] = &[
                 flags: flags!(ADMIN | STALE | NO_ASYNC_LOADING),
                 summary: "Says who has a slot.",
                 complexity: "O(1)",
-                syntax: "slot/i subcommand<IMPORTING:importing|MIGRATING:migrating|NODE:node|STABLE>",
+                syntax: "slot/i subcommand<IMPORTING:importing(node-id)|MIGRATING:migrating(node-id)|NODE:node(node-id)|STABLE>",
                 run: disabled,
                 ..ROW
             },

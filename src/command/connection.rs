@@ -74,6 +74,7 @@ pub static TABLE: &[Spec] = &[
         categories: cats!(CONNECTION),
         doc_flags: DocFlags::DEPRECATED,
         deprecated_since: "7.2.0",
+        replaced_by: "just closing the connection",
         summary: "Closes the connection.",
         complexity: "O(1)",
         run: quit,

@@ -216,7 +216,7 @@ fn argument(out: &mut Reply, arg: &Arg<'_>) {
     text(out, "name", &arg.name);
     text(out, "type", arg.kind.name());
     if !arg.kind.is_group() {
-        text(out, "display_text", &arg.name);
+        text(out, "display_text", arg.shown());
     }
     if let Some(index) = arg.key_spec {
         out.bulk(b"key_spec_index");
@@ -347,14 +347,14 @@ mod tests {
 
     #[test]
     fn arguments_in_maps() {
-        let line = "[c<NX|key/k1>@1.2.3] [GET:p/p0+...]";
+        let line = "[c<NX|key/k1>@1.2.3] [GET:p(pattern)/p0+...]";
         let args = syntax::parse(line).expect("syntax");
         assert_eq!(
             written(true, |out| arguments(out, &args)),
             "*2 %5 $4 name $1 c $4 type $5 oneof $5 since $5 1.2.3 $5 flags ~1 +optional $9 arguments *2 \
              %4 $4 name $2 nx $4 type $10 pure-token $12 display_text $2 nx $5 token $2 NX \
              %4 $4 name $3 key $4 type $3 key $12 display_text $3 key $14 key_spec_index :1 \
-             %6 $4 name $1 p $4 type $7 pattern $12 display_text $1 p $14 key_spec_index :0 $5 token $3 GET \
+             %6 $4 name $1 p $4 type $7 pattern $12 display_text $7 pattern $14 key_spec_index :0 $5 token $3 GET \
              $5 flags ~3 +optional +multiple +multiple_token "
         );
     }

@@ -73,7 +73,7 @@ pub static TABLE: &[Spec] = &[
         ],
         summary: "Moves keys to another server.",
         complexity: "O(N)",
-        syntax: "host port/i key-selector<key/k0|'':empty-string/!> destination-db/i timeout/i [COPY@3.0.0] [REPLACE@3.0.0] [authentication<AUTH:auth@4.0.7|AUTH2:auth2{username password}@6.0.0>] [KEYS:keys/k1...@3.0.6]",
+        syntax: "host port/i key-selector<key/k0|'':empty-string/!> destination-db/i timeout/i [COPY@3.0.0] [REPLACE@3.0.0] [authentication<AUTH:auth(password)@4.0.7|AUTH2:auth2{username password}@6.0.0>] [KEYS:keys(key)/k1...@3.0.6]",
         run: migrate::migrate,
         ..ROW
     },

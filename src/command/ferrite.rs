@@ -301,6 +301,73 @@ mod tests {
     }
 
     #[test]
+    fn large_collections_and_operations_count_as_they_change() {
+        let patterns = [
+            "*",
+            "c",
+            "collection:*",
+            "collection:1*",
+            "collision*",
+            "nothing",
+        ];
+        let mut bench = Bench::new();
+        for kind in ["hash", "set", "zset", "list"] {
+            bench.say(&format!(
+                "CONFIG SET {kind}-max-listpack-{} 2",
+                if kind == "list" { "size" } else { "entries" }
+            ));
+        }
+        let mut rng = Rng::new(7);
+        let mut operations = [0; 6];
+        bench.say(&format!("CONFIG SET track-prefix '{}'", patterns.join(" ")));
+        bench.server.ks.count_prefixes(&mut || false);
+        for round in 0..30 {
+            for _ in 0..800 {
+                let (n, m) = (rng.below(900), rng.below(40));
+                let long = "v".repeat([1, 70, 1500][rng.below(3) as usize]);
+                let key = ["c:", "collection:", "cOllection:"][rng.below(3) as usize];
+                let key = format!("{key}{n}");
+                let call = match (n % 6, rng.below(8)) {
+                    (_, 0) => format!("DEL {key}"),
+                    (0, 1) => format!("SET {key} {long}"),
+                    (0, 2) => format!("RENAME {key} {key}"),
+                    (0, _) => format!("HSET {key} a 1 b 2 f{m} {long}"),
+                    (1, 1) => format!("SREM {key} {m}"),
+                    (1, _) => format!("SADD {key} a b {m} {long}"),
+                    (2, 1) => format!("PEXPIRE {key} {}", m * 100 + 1),
+                    (2, _) => format!("ZADD {key} 1 a 2 b 3 {m} 4 {long}"),
+                    (3, 1) => format!("LPOP {key} {m}"),
+                    (3, _) => format!("RPUSH {key} a b {m} {long}"),
+                    (4, 1) => format!("XTRIM {key} MAXLEN {m}"),
+                    (4, _) => format!("XADD {key} * {m} {long}"),
+                    (_, 1) => format!("COPY {key} {key}"),
+                    (_, 2) => format!("SETRANGE {key} {m} {long}"),
+                    _ => format!("APPEND {key} {long}"),
+                };
+                let keys = 1 + u64::from(call.starts_with("RENAME") || call.starts_with("COPY"));
+                for (pattern, count) in patterns.iter().zip(&mut operations) {
+                    let is_there = key.starts_with(pattern.trim_end_matches('*'));
+                    *count += if is_there { keys } else { 0 };
+                }
+                bench.say(&call);
+            }
+            bench.pass_ms(200);
+            // Others hold what is changed next.
+            let snapshot = (round % 3 == 0).then(|| bench.server.ks.dbs[0].table.clone());
+            if round % 2 == 0 {
+                bench.server.ks.count_prefixes(&mut || false);
+            }
+            let (kept, there) = counts(&bench, &patterns);
+            assert_eq!(kept, there, "round {round}");
+            drop(snapshot);
+        }
+        let (rows, _) = bench.server.ks.prefix_rows();
+        let counted: Vec<u64> = rows.iter().map(|row| row.operations).collect();
+        assert_eq!(counted, operations);
+        assert!(rows[1].keys > 300 && rows[2].keys > 200 && rows[4].keys == 0);
+    }
+
+    #[test]
     fn without_a_window_nothing_is_kept() {
         let mut bench = Bench::new();
         bench.say("SET a 1");

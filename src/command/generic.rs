@@ -363,7 +363,7 @@ pub static TABLE: &[Spec] = &[
         special_keys: Some(keys::sort),
         summary: "Sorts the elements of a list, set or sorted set, and returns or stores them.",
         complexity: "O(N+M*log(M)); O(N)",
-        syntax: "key/k0 [BY:by-pattern/p1] [LIMIT:limit{offset/i count/i}] [GET:get-pattern/p1+...] [order<ASC|DESC>] [ALPHA:sorting/!] [STORE:destination/k2]",
+        syntax: "key/k0 [BY:by-pattern(pattern)/p1] [LIMIT:limit{offset/i count/i}] [GET:get-pattern(pattern)/p1+...] [order<ASC|DESC>] [ALPHA:sorting/!] [STORE:destination/k2]",
         run: sort::sort,
         ..ROW
     },
@@ -383,7 +383,7 @@ pub static TABLE: &[Spec] = &[
         ],
         summary: "Sorts the elements of a list, set or sorted set and returns them.",
         complexity: "O(N+M*log(M)); O(N)",
-        syntax: "key/k0 [BY:by-pattern/p1] [LIMIT:limit{offset/i count/i}] [GET:get-pattern/p1+...] [order<ASC|DESC>] [ALPHA:sorting/!]",
+        syntax: "key/k0 [BY:by-pattern(pattern)/p1] [LIMIT:limit{offset/i count/i}] [GET:get-pattern(pattern)/p1+...] [order<ASC|DESC>] [ALPHA:sorting/!]",
         run: sort::sort_ro,
         ..ROW
     },

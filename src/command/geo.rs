@@ -115,14 +115,14 @@ pub static TABLE: &[Spec] = &[
         special_keys: Some(keys::georadius),
         doc_flags: DocFlags::DEPRECATED,
         deprecated_since: "6.2.0",
-        replaced_by: "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS`",
+        replaced_by: "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
         history: &[
             ("6.2.0", "Added `ANY`."),
             ("7.0.0", "Allowed units in upper case."),
         ],
         summary: "Finds the members within a distance from a position and can store them.",
         complexity: "O(N+log(M))",
-        syntax: "key/k0 longitude/d latitude/d radius/d unit<M|KM|FT|MI> [WITHCOORD] [WITHDIST] [WITHHASH] [count-block{COUNT:count/i [ANY@6.2.0]}] [order<ASC|DESC>] [store<STORE:storekey/k1|STOREDIST:storedistkey/k2>]",
+        syntax: "key/k0 longitude/d latitude/d radius/d unit<M|KM|FT|MI> [WITHCOORD] [WITHDIST] [WITHHASH] [count-block{COUNT:count/i [ANY@6.2.0]}] [order<ASC|DESC>] [store<STORE:storekey(key)/k1|STOREDIST:storedistkey(key)/k2>]",
         run: georadius,
         ..ROW
     },
@@ -135,7 +135,7 @@ pub static TABLE: &[Spec] = &[
         keys: &[KeySpec::one(key!(RO | ACCESS), 1)],
         doc_flags: DocFlags::DEPRECATED,
         deprecated_since: "6.2.0",
-        replaced_by: "`GEOSEARCH` with `BYRADIUS`",
+        replaced_by: "`GEOSEARCH` with the `BYRADIUS` argument",
         history: &[
             ("6.2.0", "Added `ANY`."),
             ("7.0.0", "Allowed units in upper case."),
@@ -182,14 +182,14 @@ pub static TABLE: &[Spec] = &[
         special_keys: Some(keys::georadiusbymember),
         doc_flags: DocFlags::DEPRECATED,
         deprecated_since: "6.2.0",
-        replaced_by: "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS` and `FROMMEMBER`",
+        replaced_by: "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
         history: &[
             ("6.2.0", "Added `ANY` behind `COUNT`."),
             ("7.0.0", "Allowed units in upper case."),
         ],
         summary: "Finds the members within a distance from another member and can store them.",
         complexity: "O(N+log(M))",
-        syntax: "key/k0 member radius/d unit<M|KM|FT|MI> [WITHCOORD] [WITHDIST] [WITHHASH] [count-block{COUNT:count/i [ANY]}] [order<ASC|DESC>] [store<STORE:storekey/k1|STOREDIST:storedistkey/k2>]",
+        syntax: "key/k0 member radius/d unit<M|KM|FT|MI> [WITHCOORD] [WITHDIST] [WITHHASH] [count-block{COUNT:count/i [ANY]}] [order<ASC|DESC>] [store<STORE:storekey(key)/k1|STOREDIST:storedistkey(key)/k2>]",
         run: georadiusbymember,
         ..ROW
     },
@@ -202,7 +202,7 @@ pub static TABLE: &[Spec] = &[
         keys: &[KeySpec::one(key!(RO | ACCESS), 1)],
         doc_flags: DocFlags::DEPRECATED,
         deprecated_since: "6.2.0",
-        replaced_by: "`GEOSEARCH` with `BYRADIUS` and `FROMMEMBER`",
+        replaced_by: "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
         history: &[
             ("6.2.0", "Added `ANY` behind `COUNT`."),
             ("7.0.0", "Allowed units in upper case."),

@@ -220,7 +220,7 @@ pub static TABLE: &[Spec] = &[
         keys: &[KeySpec::one(key!(RW | UPDATE), 1)],
         doc_flags: DocFlags::DEPRECATED,
         deprecated_since: "4.0.0",
-        replaced_by: "`HSET`",
+        replaced_by: "`HSET` with multiple field-value pairs",
         summary: "Sets several fields.",
         complexity: "O(N)",
         syntax: "key/k0 data{field value}...",

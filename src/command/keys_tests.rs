@@ -46,6 +46,23 @@ fn named(call: &str) -> (&'static registry::Command, KeySet, KeySet) {
     )
 }
 
+#[test]
+fn an_only_key_is_where_the_row_says() {
+    for call in SETUP.iter().chain(CALLS) {
+        let words = split(call.as_bytes()).expect("balanced quotes");
+        let (command, ..) = named(call);
+        let Some(at) = command.only_key else {
+            continue;
+        };
+        let mut list = KeyList::new();
+        keys_of(command.spec, &words.as_slice(), &mut list).expect("keys");
+        let places: Vec<_> = list.iter().map(|key| key.at).collect();
+        assert_eq!(places, [usize::from(at)], "{call}");
+    }
+    let set = Names::default().by_full_name(b"set").expect("a command");
+    assert_eq!(set.only_key, Some(1));
+}
+
 fn shown(keys: &KeySet) -> String {
     let keys: Vec<_> = keys
         .iter()

@@ -61,6 +61,8 @@ pub struct Command {
     pub flags: Flags,
     /// The categories with the derived ones.
     pub categories: Categories,
+    /// The place of the key, if there is always one and at this place.
+    pub only_key: Option<u8>,
     /// Ids of the sub-commands: `subs.0..subs.1`.
     subs: (u16, u16),
 }
@@ -128,6 +130,7 @@ fn command(spec: &'static Spec, container: Option<(u16, &'static Spec)>) -> Comm
         parent: container.map(|(id, _)| id),
         flags: spec.all_flags(),
         categories: spec.all_categories(),
+        only_key: spec.only_key(),
         subs: (0, 0),
     }
 }

@@ -162,15 +162,17 @@ impl Spec {
     }
 
     /// The place of the key, if there is always one and at this place.
-    pub fn only_key(&self) -> Option<usize> {
+    pub fn only_key(&self) -> Option<u8> {
         match self.keys {
             [
                 KeySpec {
                     begin: Begin::Index(at),
                     find: Find::Range { last: 0, .. },
-                    ..
+                    flags,
                 },
-            ] if self.special_keys.is_none() => Some(usize::from(*at)),
+            ] if self.special_keys.is_none() || flags.contains(KeyFlags::VARIABLE_FLAGS) => {
+                Some(*at)
+            }
             _ => None,
         }
     }

@@ -141,7 +141,7 @@ pub static TABLE: &[Spec] = &[
                 history: &[("7.0.0", "Added `ENTRIESREAD`.")],
                 summary: "Creates a consumer group.",
                 complexity: "O(1)",
-                syntax: "key/k0 group id-selector<id|$:new-id/!> [MKSTREAM] [ENTRIESREAD:entriesread/i]",
+                syntax: "key/k0 group id-selector<id|$:new-id/!> [MKSTREAM] [ENTRIESREAD:entriesread(entries-read)/i]",
                 run: group::create,
                 ..ROW
             },
@@ -205,7 +205,7 @@ pub static TABLE: &[Spec] = &[
                 history: &[("7.0.0", "Added `ENTRIESREAD`.")],
                 summary: "Sets the last delivered id of a consumer group.",
                 complexity: "O(1)",
-                syntax: "key/k0 group id-selector<id|$:new-id/!> [ENTRIESREAD:entriesread/i]",
+                syntax: "key/k0 group id-selector<id|$:new-id/!> [ENTRIESREAD:entriesread(entries-read)/i]",
                 run: group::set_id,
                 ..ROW
             },

@@ -7,6 +7,7 @@
 //!   `/k` or `/p` is the index of the key spec that finds it.
 //! - `TOKEN` is a word to be written as it is, named by its lower case; `TOKEN:name/!` the same under another name, and
 //!   `name/!` one without a token.
+//! - `name(text)` is shown to people as `text`.
 //! - `TOKEN:` before any other argument means that the word stands before it.
 //! - `name<a|b>` is one of several, `name{a b}` all in this order.
 //! - `…...` may be repeated; with `+...` its token is repeated too.
@@ -20,6 +21,8 @@ use std::fmt::Write;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arg<'a> {
     pub name: String,
+    /// What people see in its place.
+    pub display: Option<&'a str>,
     pub kind: Kind,
     pub token: Option<&'a str>,
     pub key_spec: Option<u8>,
@@ -65,6 +68,13 @@ impl Kind {
     /// Has arguments of its own instead of a text.
     pub const fn is_group(self) -> bool {
         matches!(self, Kind::OneOf | Kind::Block)
+    }
+}
+
+impl Arg<'_> {
+    /// What people see.
+    pub fn shown(&self) -> &str {
+        self.display.unwrap_or(&self.name)
     }
 }
 
@@ -158,6 +168,7 @@ impl<'a> Parser<'a> {
         };
         let mut arg = Arg {
             name: name.to_owned(),
+            display: None,
             kind: Kind::String,
             token,
             key_spec: None,
@@ -168,6 +179,10 @@ impl<'a> Parser<'a> {
             multiple_token: false,
             args: Vec::new(),
         };
+        if self.take("(") {
+            arg.display = Some(self.take_while(|b| b != b')'));
+            self.expect(")")?;
+        }
         let is_token = |w: &str| {
             w.bytes().any(|b| b.is_ascii_uppercase()) && !w.bytes().any(|b| b.is_ascii_lowercase())
         };
@@ -262,7 +277,7 @@ fn write_value(out: &mut String, arg: &Arg<'_>) {
     let separator = match arg.kind {
         Kind::OneOf => " | ",
         Kind::Block => " ",
-        _ => return out.push_str(&arg.name),
+        _ => return out.push_str(arg.shown()),
     };
     // An optional argument that is not repeated has brackets around it already.
     let bare = arg.optional && !arg.multiple && arg.token.is_none();
@@ -333,6 +348,7 @@ mod tests {
             ("a/x", 2),
             ("a{b|c}", 3),
             ("'a", 2),
+            ("a(b", 3),
             ("a ", 2),
         ] {
             assert_eq!(parse(bad), Err(SyntaxError { at }), "{bad}");
@@ -368,6 +384,10 @@ mod tests {
         assert_eq!(
             line("x", "[AGGREGATE:a<SUM|MIN>]"),
             "X [AGGREGATE <SUM | MIN>]"
+        );
+        assert_eq!(
+            line("x", "[BY:by-pattern(pattern)/p1] old(ip:port)"),
+            "X [BY pattern] ip:port"
         );
     }
 }

@@ -6,19 +6,11 @@ const SUB: usize = 16;
 const DOUBLINGS: usize = 36;
 
 /// Counts of durations in ns, with an error of at most 1/16.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Histogram {
-    counts: Box<[u64]>,
+    /// Up to the doubling of the longest duration so far: a scrape copies those of all commands.
+    counts: Vec<u64>,
     total: u64,
-}
-
-impl Default for Histogram {
-    fn default() -> Self {
-        Histogram {
-            counts: vec![0; SUB * (DOUBLINGS + 1)].into(),
-            total: 0,
-        }
-    }
 }
 
 fn index(ns: u64) -> usize {
@@ -41,8 +33,19 @@ fn upper(index: usize) -> u64 {
 
 impl Histogram {
     pub fn record(&mut self, ns: u64) {
-        self.counts[index(ns)] += 1;
+        let at = index(ns);
+        if at >= self.counts.len() {
+            self.grow(at);
+        }
+        self.counts[at] += 1;
         self.total += 1;
+    }
+
+    #[cold]
+    fn grow(&mut self, at: usize) {
+        let len = (at + 1).next_multiple_of(SUB);
+        self.counts.reserve_exact(len - self.counts.len());
+        self.counts.resize(len, 0);
     }
 
     pub fn total(&self) -> u64 {
@@ -112,7 +115,11 @@ mod tests {
         let fixed = h.up_to_doublings_us(21);
         assert_eq!((fixed.len(), fixed[20]), (21, (1 << 20, 10_000)));
         assert!(all.iter().all(|bucket| fixed.contains(bucket)));
+        assert_eq!(Histogram::default().up_to_doublings_us(2), [(1, 0), (2, 0)]);
         h.record(u64::MAX);
-        assert_eq!(h.total(), 10_001);
+        assert_eq!((h.total(), h.counts.len()), (10_001, SUB * (DOUBLINGS + 1)));
+        let mut short = Histogram::default();
+        short.record(3);
+        assert_eq!((short.counts.len(), short.percentile(50.0)), (SUB, 3));
     }
 }

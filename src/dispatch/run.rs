@@ -261,8 +261,11 @@ impl Runner<'_> {
 
     /// Counts the command by the prefixes of its keys. What a script runs counts by itself.
     fn count_operation(&mut self, command: &Command, args: &Args<'_>) {
-        if let Some(at) = command.spec.only_key().filter(|at| *at < args.len()) {
-            return self.ks.prefixes.operation(&args[at]);
+        if let Some(at) = command.only_key {
+            if usize::from(at) < args.len() {
+                self.ks.prefixes.operation(&args[usize::from(at)]);
+            }
+            return;
         }
         let mut keys = KeyList::new();
         if command.spec.group == Group::Scripting

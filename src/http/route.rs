@@ -148,9 +148,14 @@ impl Site {
     async fn scrape(&self) -> Arc<str> {
         let begin = Instant::now();
         let snapshot = self.actor.look(SCRAPE_PATIENCE, Snapshot::take).await;
-        let scrape = Scrape {
-            count: lock(&self.scrapes).count,
-            waited: begin.elapsed(),
+        let waited = begin.elapsed();
+        let scrape = {
+            let scrapes = lock(&self.scrapes);
+            Scrape {
+                room: scrapes.last.len(),
+                count: scrapes.count,
+                waited,
+            }
         };
         let text: Arc<str> = match snapshot {
             Some(snapshot) => metrics::render(&snapshot, scrape).into(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::command::{info, registry};
+use crate::config::lists::OutputLimits;
 use crate::dispatch::core::Core;
 use crate::dispatch::stats::CommandStats;
 use crate::keyspace::Keyspace;
@@ -73,6 +74,8 @@ pub struct Snapshot {
     pub percentiles: Vec<f64>,
     pub errors: BTreeMap<String, u64>,
     pub errors_overflow: u64,
+    /// `client-output-buffer-limit`
+    pub output_limits: OutputLimits,
     pub dbs: Vec<Database>,
     pub slowlog: Slowlog,
     pub spikes: Vec<Spike>,
@@ -101,6 +104,7 @@ impl Snapshot {
             percentiles: core.config.latency_tracking_info_percentiles.0.clone(),
             errors: core.stats.errors.clone(),
             errors_overflow: core.stats.errors_overflow,
+            output_limits: core.config.client_output_buffer_limit,
             dbs: databases(ks, core),
             slowlog: Slowlog {
                 len: core.slowlog.len(),

@@ -4,6 +4,11 @@
 //! because the prefixes are new or a database was loaded, a walk in the order of SCAN goes through the table in slices;
 //! a change counts if it is behind the walk. The counts of a database lie in it, and come and go with it.
 //!
+//! What a change costs: of an entry that holds its value, a change tells by how many bytes the allocation grew, and
+//! mostly that is 0 and nothing else happens. Weighing a large collection takes longer than most changes of it, so it is
+//! weighed before the first change only and *open* from then on: what it weighs now is asked for when somebody wants to
+//! know, and ten times a second.
+//!
 //! Without prefixes each change costs one comparison.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,46 +17,122 @@ use super::Keyspace;
 use super::db::Db;
 use super::table::{SCAN_BITS, Table};
 use crate::base::hash::Seed;
-use crate::value::entry::Entry;
+use crate::value::entry::{Entry, Payload};
 use crate::value::usage;
 
 /// Elements of a collection that are weighed, as MEMORY USAGE does.
 const SAMPLES: usize = 5;
 /// The place in the table, which MEMORY USAGE counts too.
 const SLOT: u64 = size_of::<usize>() as u64;
+/// Large collections of one database that are open at one time: no more than are weighed in a moment.
+const OPEN_MAX: usize = 512;
+/// Collections with longer keys are weighed before and after each change, because an open one's key is kept.
+const OPEN_KEY_MAX: usize = 1024;
 
-/// One prefix and what was done with its keys.
-#[derive(Debug)]
-struct Tracked {
-    /// As it was given.
-    pattern: Vec<u8>,
-    /// Bytes of `pattern` without the star at its end.
-    len: usize,
-    operations: u64,
+/// What a tracked entry weighs.
+fn weight_of(entry: &Entry) -> usize {
+    usage::of_entry(entry, SAMPLES)
 }
 
-impl Tracked {
+/// A prefix of a key in the form in which keys are compared with it.
+#[derive(Debug)]
+struct Probe {
+    /// The first eight bytes, in a shorter one with zeros behind them.
+    word: u64,
+    /// Those bits of `word` that are the prefix's.
+    mask: u64,
+    /// What comes behind these eight bytes.
+    rest: Box<[u8]>,
+    len: usize,
+    /// Its place in the list.
+    at: usize,
+}
+
+impl Probe {
+    fn new(at: usize, prefix: &[u8]) -> Probe {
+        Probe {
+            word: first_word(prefix),
+            mask: first_word(&[0xff; 8][..prefix.len().min(8)]),
+            rest: prefix.get(8..).unwrap_or_default().into(),
+            len: prefix.len(),
+            at,
+        }
+    }
+
     #[inline]
-    fn matches(&self, key: &[u8]) -> bool {
-        let prefix = &self.pattern[..self.len];
-        // Most prefixes differ in the first byte from most keys.
-        prefix
-            .first()
-            .is_none_or(|first| key.first() == Some(first))
-            && key.starts_with(prefix)
+    fn matches(&self, word: u64, key: &[u8]) -> bool {
+        (word ^ self.word) & self.mask == 0
+            && key.len() >= self.len
+            && (self.rest.is_empty() || key[8..].starts_with(&self.rest))
     }
 }
 
-/// What a tracked entry weighs.
+/// The first eight bytes of a text, with zeros behind a shorter one.
 #[inline]
-pub fn weight_of(entry: &Entry) -> usize {
-    usage::of_entry(entry, SAMPLES)
+fn first_word(text: &[u8]) -> u64 {
+    match text.first_chunk() {
+        Some(word) => u64::from_le_bytes(*word),
+        None => {
+            let bytes = text.iter().rev();
+            bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
+        }
+    }
+}
+
+/// All prefixes, so that a key is compared with few of them.
+#[derive(Debug, Default)]
+struct Probes {
+    /// Those of no length, which every key has, and then the others in the order of their first byte.
+    list: Vec<Probe>,
+    /// How many are of no length.
+    bare: usize,
+    /// Of each first byte, where its probes begin and end.
+    places: Vec<(usize, usize)>,
+}
+
+impl Probes {
+    fn new(patterns: &[Vec<u8>]) -> Probes {
+        let bare = |pattern: &'_ Vec<u8>| pattern.strip_suffix(b"*").unwrap_or(pattern).to_vec();
+        let mut prefixes: Vec<(usize, Vec<u8>)> = patterns.iter().map(bare).enumerate().collect();
+        let first = |prefix: &[u8]| prefix.first().copied();
+        prefixes.sort_by_key(|(_, prefix)| first(prefix));
+        let begin = |byte: u8| prefixes.partition_point(|(_, p)| first(p) < Some(byte));
+        let end = |byte: u8| prefixes.partition_point(|(_, p)| first(p) <= Some(byte));
+        Probes {
+            list: prefixes.iter().map(|(at, p)| Probe::new(*at, p)).collect(),
+            bare: begin(0),
+            places: (0..=u8::MAX).map(|byte| (begin(byte), end(byte))).collect(),
+        }
+    }
+
+    /// Calls with the place of each prefix that the key has.
+    #[inline]
+    fn find(&self, key: &[u8], mut found: impl FnMut(usize)) {
+        self.list[..self.bare].iter().for_each(|p| found(p.at));
+        let Some(first) = key.first() else {
+            return;
+        };
+        let (from, to) = self.places[usize::from(*first)];
+        if from == to {
+            return;
+        }
+        let word = first_word(key);
+        for probe in &self.list[from..to] {
+            if probe.matches(word, key) {
+                found(probe.at);
+            }
+        }
+    }
 }
 
 /// The prefixes that are tracked.
 #[derive(Debug, Default)]
 pub struct Prefixes {
-    list: Vec<Tracked>,
+    /// As they were given.
+    patterns: Vec<Vec<u8>>,
+    probes: Probes,
+    /// What was done with the keys of each.
+    operations: Vec<u64>,
     /// Which list this is; no other of the process has that number.
     generation: u64,
 }
@@ -59,43 +140,30 @@ pub struct Prefixes {
 impl Prefixes {
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.patterns.is_empty()
     }
 
     /// Tracks these from now on. Nothing happens if they are tracked already.
     pub fn set(&mut self, patterns: &[Vec<u8>]) {
         static GENERATION: AtomicU64 = AtomicU64::new(0);
-        if self.list.iter().map(|t| &t.pattern).eq(patterns) {
+        if self.patterns == patterns {
             return;
         }
-        let tracked = |pattern: &Vec<u8>| Tracked {
-            len: pattern.strip_suffix(b"*").unwrap_or(pattern).len(),
-            pattern: pattern.clone(),
-            operations: 0,
-        };
-        self.list = patterns.iter().map(tracked).collect();
+        self.probes = Probes::new(patterns);
+        self.patterns = patterns.to_vec();
+        self.operations = vec![0; patterns.len()];
         self.generation = GENERATION.fetch_add(1, Ordering::Relaxed) + 1;
     }
 
-    /// What an entry weighs before it is changed; `None` if nobody wants to know.
-    #[inline]
-    pub fn weigh(&self, entry: &Entry) -> Option<usize> {
-        if self.list.is_empty() {
-            return None;
-        }
-        self.weigh_tracked(entry)
-    }
-
-    fn weigh_tracked(&self, entry: &Entry) -> Option<usize> {
-        let tracked = self.list.iter().any(|t| t.matches(entry.key()));
-        tracked.then(|| weight_of(entry))
+    fn tracks(&self, key: &[u8]) -> bool {
+        let mut any = false;
+        self.probes.find(key, |_| any = true);
+        any
     }
 
     /// Counts an operation on a key.
     pub fn operation(&mut self, key: &[u8]) {
-        for tracked in self.list.iter_mut().filter(|t| t.matches(key)) {
-            tracked.operations += 1;
-        }
+        self.probes.find(key, |at| self.operations[at] += 1);
     }
 }
 
@@ -103,6 +171,31 @@ impl Prefixes {
 struct Count {
     keys: i64,
     bytes: i64,
+}
+
+impl Count {
+    fn add(&mut self, keys: i64, bytes: i64) {
+        self.keys += keys;
+        self.bytes += bytes;
+    }
+}
+
+/// A large collection that changes.
+#[derive(Debug)]
+struct Open {
+    hash: u64,
+    key: Box<[u8]>,
+    /// With what it is counted.
+    weight: usize,
+}
+
+/// What is to be known of an entry before it is changed.
+#[must_use]
+pub enum Before {
+    /// Bytes that its pointers lead to.
+    Beyond(usize),
+    /// It is weighed later, or is not counted.
+    Later,
 }
 
 /// Counts of one database.
@@ -113,6 +206,9 @@ pub struct Tally {
     generation: u64,
     /// Places in the order of SCAN below this one are counted.
     passed: u64,
+    /// Large collections that changed since they were weighed, each at the place that its hash says.
+    open: Vec<Option<Open>>,
+    opened: usize,
 }
 
 /// Behind all places.
@@ -123,30 +219,132 @@ fn place(hash: u64) -> u64 {
 }
 
 impl Tally {
+    #[inline]
+    fn counts(&self, prefixes: &Prefixes, hash: u64) -> bool {
+        self.generation == prefixes.generation && place(hash) < self.passed
+    }
+
     fn add(&mut self, prefixes: &Prefixes, key: &[u8], keys: i64, bytes: i64) {
-        for (tracked, count) in prefixes.list.iter().zip(&mut self.counts) {
-            if tracked.matches(key) {
-                count.keys += keys;
-                count.bytes += bytes;
+        prefixes
+            .probes
+            .find(key, |at| self.counts[at].add(keys, bytes));
+    }
+
+    /// Begins to change an entry.
+    #[inline]
+    pub fn begin(&mut self, prefixes: &Prefixes, hash: u64, entry: &Entry) -> Before {
+        if prefixes.is_empty() || !entry.has_pointer() {
+            return Before::Beyond(0);
+        }
+        self.begin_large(prefixes, hash, entry)
+    }
+
+    fn begin_large(&mut self, prefixes: &Prefixes, hash: u64, entry: &Entry) -> Before {
+        if !self.counts(prefixes, hash) {
+            return Before::Later;
+        }
+        let at = hash as usize % OPEN_MAX;
+        let there = self.open.get(at).and_then(Option::as_ref);
+        if there.is_some_and(|open| open.hash == hash) {
+            return Before::Later;
+        }
+        let key = entry.key();
+        if !prefixes.tracks(key) {
+            return Before::Later;
+        }
+        let cannot_open = there.is_some() || key.len() > OPEN_KEY_MAX;
+        if cannot_open || matches!(entry.payload(), Payload::Big(_)) {
+            return Before::Beyond(usage::beyond(entry, SAMPLES));
+        }
+        if self.open.is_empty() {
+            self.open.resize_with(OPEN_MAX, || None);
+        }
+        self.open[at] = Some(Open {
+            hash,
+            key: key.into(),
+            weight: weight_of(entry),
+        });
+        self.opened += 1;
+        Before::Later
+    }
+
+    /// The entry was changed, and its own allocation grew by so many bytes.
+    #[inline]
+    pub fn end(
+        &mut self,
+        prefixes: &Prefixes,
+        hash: u64,
+        entry: &Entry,
+        before: Before,
+        grown: isize,
+    ) {
+        let Before::Beyond(before) = before else {
+            // A value without a pointer would be asked no more whether it is open.
+            if !entry.has_pointer()
+                && let Some(weight) = self.close(hash)
+            {
+                let more = weight_of(entry) as i64 - weight as i64;
+                self.add(prefixes, entry.key(), 0, more);
+            }
+            return;
+        };
+        let is_still = before == 0 && grown == 0 && !entry.has_pointer();
+        if !is_still && !prefixes.is_empty() {
+            let after = usage::beyond(entry, SAMPLES);
+            let bytes = grown as i64 + after as i64 - before as i64;
+            if self.counts(prefixes, hash) {
+                self.add(prefixes, entry.key(), 0, bytes);
             }
         }
     }
 
-    /// An entry came (`before` is `None`), went (`after` is) or changed.
-    pub fn change(
-        &mut self,
-        prefixes: &Prefixes,
-        hash: u64,
-        key: &[u8],
-        before: Option<usize>,
-        after: Option<usize>,
-    ) {
-        if before == after || self.generation != prefixes.generation || place(hash) >= self.passed {
+    /// An entry came.
+    pub fn came(&mut self, prefixes: &Prefixes, hash: u64, entry: &Entry) {
+        if !prefixes.is_empty() && self.counts(prefixes, hash) && prefixes.tracks(entry.key()) {
+            self.add(prefixes, entry.key(), 1, weight_of(entry) as i64);
+        }
+    }
+
+    /// An entry went.
+    pub fn went(&mut self, prefixes: &Prefixes, hash: u64, entry: &Entry) {
+        if !prefixes.is_empty() && self.counts(prefixes, hash) && prefixes.tracks(entry.key()) {
+            let weight = self.close(hash).unwrap_or_else(|| weight_of(entry));
+            self.add(prefixes, entry.key(), -1, -(weight as i64));
+        }
+    }
+
+    /// With what an open collection is counted, which is not open any more.
+    fn close(&mut self, hash: u64) -> Option<usize> {
+        let place = self.open.get_mut(hash as usize % OPEN_MAX)?;
+        let open = place.take_if(|open| open.hash == hash)?;
+        self.opened -= 1;
+        Some(open.weight)
+    }
+
+    /// Calls with the key of each open collection and what it weighs more than it is counted with.
+    fn differences(&self, table: &Table<Entry>, found: &mut dyn FnMut(&Open, i64)) {
+        if self.opened == 0 {
             return;
         }
-        let keys = i64::from(after.is_some()) - i64::from(before.is_some());
-        let bytes = after.unwrap_or(0) as i64 - before.unwrap_or(0) as i64;
-        self.add(prefixes, key, keys, bytes);
+        for open in self.open.iter().flatten() {
+            if let Some(entry) = table.get(open.hash, &open.key) {
+                found(open, weight_of(entry) as i64 - open.weight as i64);
+            }
+        }
+    }
+
+    /// Weighs what is open.
+    fn settle(&mut self, table: &Table<Entry>, prefixes: &Prefixes) {
+        let mut found = Vec::new();
+        self.differences(table, &mut |open, more| found.push((open.hash, more)));
+        for (hash, more) in found {
+            let at = hash as usize % OPEN_MAX;
+            if let Some(open) = self.open[at].take() {
+                self.add(prefixes, &open.key, 0, more);
+            }
+        }
+        self.open.iter_mut().for_each(|place| *place = None);
+        self.opened = 0;
     }
 
     /// Goes on counting until all is counted or time is up. True if all is.
@@ -158,8 +356,9 @@ impl Tally {
         is_over: &mut dyn FnMut() -> bool,
     ) -> bool {
         if self.generation != prefixes.generation {
-            self.counts = vec![Count::default(); prefixes.list.len()];
+            self.counts = vec![Count::default(); prefixes.patterns.len()];
             (self.generation, self.passed) = (prefixes.generation, 0);
+            (self.open, self.opened) = (Vec::new(), 0);
         }
         while self.passed < ALL {
             if is_over() {
@@ -168,10 +367,8 @@ impl Tally {
             let from = self.passed;
             let next = table.scan(from, &mut |entry: &Entry| {
                 // A segment that was merged meanwhile begins before `from`.
-                if let Some(weight) = prefixes.weigh(entry)
-                    && place(seed.hash_bytes(entry.key())) >= from
-                {
-                    self.add(prefixes, entry.key(), 1, weight as i64);
+                if prefixes.tracks(entry.key()) && place(seed.hash_bytes(entry.key())) >= from {
+                    self.add(prefixes, entry.key(), 1, weight_of(entry) as i64);
                 }
             });
             self.passed = if next == 0 { ALL } else { next };
@@ -200,34 +397,42 @@ impl Keyspace {
             return true;
         }
         let (prefixes, seed) = (&self.prefixes, &self.seed);
-        self.dbs
-            .iter_mut()
-            .all(|db| db.tally.walk(&db.table, prefixes, seed, is_over))
+        self.dbs.iter_mut().all(|db| {
+            let complete = db.tally.walk(&db.table, prefixes, seed, is_over);
+            if db.tally.opened > 0 {
+                db.tally.settle(&db.table, prefixes);
+            }
+            complete
+        })
     }
 
     /// The counts of all prefixes, and whether they are complete.
     pub fn prefix_rows(&self) -> (Vec<Row>, bool) {
-        let current = |db: &&Db| db.tally.generation == self.prefixes.generation;
-        let row = |(at, tracked): (usize, &Tracked)| {
-            let counts = self
-                .dbs
-                .iter()
-                .filter(current)
-                .map(|db| db.tally.counts[at]);
-            let sum = counts.fold(Count::default(), |a, b| Count {
-                keys: a.keys + b.keys,
-                bytes: a.bytes + b.bytes,
+        let prefixes = &self.prefixes;
+        let mut sums = vec![Count::default(); prefixes.patterns.len()];
+        let current = |db: &&Db| db.tally.generation == prefixes.generation;
+        for db in self.dbs.iter().filter(current) {
+            for (sum, count) in sums.iter_mut().zip(&db.tally.counts) {
+                sum.add(count.keys, count.bytes);
+            }
+            db.tally.differences(&db.table, &mut |open, more| {
+                prefixes.probes.find(&open.key, |at| sums[at].add(0, more));
             });
+        }
+        let rows = sums
+            .iter()
+            .zip(&prefixes.patterns)
+            .zip(&prefixes.operations);
+        let rows = rows.map(|((sum, pattern), operations)| {
             let keys = sum.keys.max(0) as u64;
             Row {
-                pattern: tracked.pattern.clone(),
+                pattern: pattern.clone(),
                 keys,
                 bytes: sum.bytes.max(0) as u64 + keys * SLOT,
-                operations: tracked.operations,
+                operations: *operations,
             }
-        };
-        let rows = self.prefixes.list.iter().enumerate().map(row).collect();
-        let complete = |db: &Db| db.tally.is_complete(&self.prefixes);
-        (rows, self.dbs.iter().all(complete))
+        });
+        let complete = |db: &Db| db.tally.is_complete(prefixes);
+        (rows.collect(), self.dbs.iter().all(complete))
     }
 }

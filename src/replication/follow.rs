@@ -77,6 +77,8 @@ pub struct Following {
     pub down_since_ms: i64,
     /// The master asked how far this replica is.
     asked: bool,
+    /// The log says that the link waits for the server's own data.
+    waits_for_load: bool,
     /// It is to be told when the file is synced up to this offset.
     sync_asked: Option<u64>,
     /// The data may be replaced by whatever the master has.
@@ -204,6 +206,7 @@ impl Runner<'_> {
             io_ms: now_ms,
             down_since_ms: now_ms,
             asked: false,
+            waits_for_load: false,
             sync_asked: None,
             accept_loss,
             failover,
@@ -269,19 +272,31 @@ impl Runner<'_> {
         };
         following.io_ms = now_ms;
         match report {
-            // There is no place in a stream to tell of before the data is there: no answer, and
-            // the link tries again.
-            Report::Begin(_) if self.core.rdb.loading.is_some() => {}
+            // There is no place in a stream to tell of before the data is there.
+            Report::Begin(answer) if self.core.rdb.loading.is_some() => {
+                if !std::mem::replace(&mut following.waits_for_load, true) {
+                    tracing::info!(
+                        "The link to the master waits until this server's own data is loaded and safe"
+                    );
+                }
+                // A link that does not wait any more has been stopped.
+                let _ = answer.send(None);
+            }
             Report::Begin(answer) => {
-                following.state = LinkState::Connecting;
+                following.waits_for_load = false;
                 following.set_load_delay(self.core.config.key_load_delay);
                 match self.core.tls.for_client(self.core.config.tls_replication) {
                     Ok(tls) => {
+                        following.state = LinkState::Connecting;
                         let begin = (self.identity(), self.load_options(), tls);
-                        // A link that does not wait any more has been stopped.
-                        let _ = answer.send(begin);
+                        // As above.
+                        let _ = answer.send(Some(begin));
                     }
-                    Err(reason) => tracing::warn!("Can't connect to MASTER: {reason}"),
+                    Err(reason) => {
+                        tracing::warn!("Can't connect to MASTER: {reason}");
+                        // As above.
+                        let _ = answer.send(None);
+                    }
                 }
             }
             Report::Connected(peer, local) => {

@@ -117,8 +117,8 @@ pub type Begin = (Identity, LoadOptions, Option<Arc<rustls::ClientConfig>>);
 
 /// What the thread tells the actor; some want an answer.
 pub enum Report {
-    /// No answer ends the link.
-    Begin(Pipe<Begin>),
+    /// No answer ends the link; `None`: not yet.
+    Begin(Pipe<Option<Begin>>),
     /// The connection stands, with the addresses of both ends; the handshake goes on.
     Connected(String, String),
     /// A whole data set is about to come. The answer is what to save of ours before that.
@@ -345,7 +345,9 @@ impl Link {
     }
 
     fn connect_and_follow(&self) -> Result<(), End> {
-        let (identity, options, tls) = self.ask(Report::Begin)?;
+        let Some((identity, options, tls)) = self.ask(Report::Begin)? else {
+            return Ok(());
+        };
         let socket = self.connect()?;
         // A stop between the question and the connection would have found no socket.
         if self.stopped() {

@@ -26,7 +26,7 @@ pub struct Arg {
 impl From<&syntax::Arg<'_>> for Arg {
     fn from(arg: &syntax::Arg<'_>) -> Arg {
         Arg {
-            name: arg.name.clone(),
+            name: arg.shown().to_owned(),
             kind: arg.kind,
             token: arg.token.map(str::to_owned),
             optional: arg.optional,

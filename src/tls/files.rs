@@ -155,7 +155,7 @@ fn private_key(bytes: &[u8], password: &[u8]) -> Result<PrivateKeyDer<'static>, 
     }
     if text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(
-            "keys that are encrypted in the traditional way of OpenSSL cannot be read: write it anew with `openssl pkcs8 -topk8`"
+            "it is encrypted in the traditional way of OpenSSL, which is weak and not read here: convert it with `openssl pkcs8 -topk8 -v2 aes-256-cbc -in old.key -out new.key`"
                 .into(),
         );
     }

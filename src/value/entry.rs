@@ -357,6 +357,12 @@ impl Entry {
         }
     }
 
+    /// The value is behind a pointer: a large string or a large collection.
+    #[inline]
+    pub fn has_pointer(&self) -> bool {
+        self.kind() == K_BIG || self.kind() >= K_OBJ
+    }
+
     /// Bytes of the allocation, without what its pointers lead to.
     pub fn allocated(&self) -> usize {
         size_class(self.used())
@@ -415,15 +421,17 @@ impl Entry {
         }
     }
 
-    /// Replaces the value. In place when nobody shares the entry and its size class stays.
-    pub fn set_payload(&mut self, value: New<'_>) {
+    /// Replaces the value. In place when nobody shares the entry and its size class stays. Returns by how many bytes
+    /// the allocation is larger than the one before.
+    pub fn set_payload(&mut self, value: New<'_>) -> isize {
         let at = self.payload_at();
         let class = size_class(at + new_size(&value));
-        if !self.is_unique() || class != self.allocated() {
+        let before = self.allocated();
+        if !self.is_unique() || class != before {
             let hinted = self.is_hinted();
             *self = Entry::new(self.key(), self.head_parts(), value);
             self.set_hinted(hinted);
-            return;
+            return class as isize - before as isize;
         }
         let head = (self.head() & !KIND) | new_kind(&value);
         // SAFETY: unique, and the new size fits the same allocation; `value` cannot borrow from
@@ -434,6 +442,7 @@ impl Entry {
             Pen(self.0.as_ptr().add(at)).put_payload(value);
         }
         debug_assert_eq!(class, self.allocated());
+        0
     }
 
     /// Sets or removes the expiry. `HINTED` is kept.
@@ -491,9 +500,9 @@ impl Entry {
         }
     }
 
-    /// Puts back what [`Entry::take_obj`] took.
+    /// Puts back what [`Entry::take_obj`] took. Returns what [`Entry::set_payload`] does.
     #[inline]
-    pub fn put_obj(&mut self, obj: Obj) {
+    pub fn put_obj(&mut self, obj: Obj) -> isize {
         if self.kind() != K_TAKEN || !self.is_unique() {
             return self.set_payload(New::Obj(obj));
         }
@@ -504,6 +513,7 @@ impl Entry {
             self.0.as_ptr().add(2).write(head);
             Pen(self.0.as_ptr().add(at)).put(&(obj.into_raw() as usize).to_ne_bytes());
         }
+        0
     }
 
     /// Another owner of the large collection; only for kinds that have one.

@@ -9,7 +9,12 @@ const SHARED_HEAD: usize = 16;
 /// Bytes of an entry and all that it leads to. Of large collections up to `samples` elements are
 /// looked at (0: all).
 pub fn of_entry(entry: &Entry, samples: usize) -> usize {
-    let beyond = match entry.payload() {
+    entry.allocated() + beyond(entry, samples)
+}
+
+/// Bytes that an entry leads to.
+pub fn beyond(entry: &Entry, samples: usize) -> usize {
+    match entry.payload() {
         Payload::Big(big) => SHARED_HEAD + size_of::<Vec<u8>>() + size_class(big.capacity()),
         Payload::Obj(obj) => SHARED_HEAD + of_object(obj, samples),
         Payload::None
@@ -17,8 +22,7 @@ pub fn of_entry(entry: &Entry, samples: usize) -> usize {
         | Payload::Str(_)
         | Payload::Raw(_)
         | Payload::Packed(_) => 0,
-    };
-    entry.allocated() + beyond
+    }
 }
 
 fn of_object(obj: ObjRef<'_>, samples: usize) -> usize {

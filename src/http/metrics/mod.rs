@@ -19,6 +19,8 @@ const BUCKETS: u32 = 21;
 /// What is told of the port itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Scrape {
+    /// Bytes of the answer before: this one will be about as long.
+    pub room: usize,
     /// Scrapes so far, with this one.
     pub count: u64,
     /// From the question to the actor's answer.
@@ -32,7 +34,7 @@ pub fn render(snapshot: &Snapshot, scrape: Scrape) -> String {
         .lines()
         .filter_map(|line| line.split_once(':'))
         .collect();
-    let mut text = Text::default();
+    let mut text = Text::with_room(scrape.room + scrape.room / 16);
     text.one("redis_up", Gauge, "1 if the server answers.", 1);
     let started = snapshot.started_ms as f64 / 1000.0;
     let help = "Unix time of the start.";
@@ -43,6 +45,7 @@ pub fn render(snapshot: &Snapshot, scrape: Scrape) -> String {
             text.one(&format!("redis_{}", row.name), row.kind, row.help, value);
         }
     }
+    output_limits(&mut text, snapshot);
     databases(&mut text, snapshot);
     commands(&mut text, snapshot);
     errors(&mut text, snapshot);
@@ -115,6 +118,34 @@ fn instance(text: &mut Text, fields: &HashMap<&str, &str>) {
     text.sample(name, &[("version", FERRITE_VERSION)], 1);
 }
 
+/// The directive client-output-buffer-limit.
+fn output_limits(text: &mut Text, snapshot: &Snapshot) {
+    let limits = &snapshot.output_limits;
+    let classes = [
+        ("normal", limits.normal),
+        ("slave", limits.replica),
+        ("pubsub", limits.pubsub),
+    ];
+    let name = "redis_config_client_output_buffer_limit_bytes";
+    text.family(
+        name,
+        Gauge,
+        "Bytes of output at which a client is ended; 0 is none.",
+    );
+    for (class, limit) in &classes {
+        for (kind, bytes) in [("hard", limit.hard_bytes), ("soft", limit.soft_bytes)] {
+            text.sample(name, &[("class", class), ("limit", kind)], bytes);
+        }
+    }
+    let name = "redis_config_client_output_buffer_limit_overcome_seconds";
+    let help = "Seconds that a client may be above its soft limit.";
+    text.family(name, Gauge, help);
+    for (class, limit) in &classes {
+        let labels = [("class", *class), ("limit", "soft")];
+        text.sample(name, &labels, limit.soft_seconds);
+    }
+}
+
 fn databases(text: &mut Text, snapshot: &Snapshot) {
     let names: Vec<String> = snapshot
         .dbs
@@ -180,16 +211,14 @@ fn run_times(text: &mut Text, snapshot: &Snapshot) {
     }
     let name = "redis_commands_latencies_usec";
     text.family(name, Histogram, "Run times of a command in microseconds.");
-    let (bucket, sum, count) = (
-        format!("{name}_bucket"),
-        format!("{name}_sum"),
-        format!("{name}_count"),
-    );
+    let (sum, count) = (format!("{name}_sum"), format!("{name}_count"));
+    let mut bounds: Vec<String> = (0..BUCKETS).map(|n| (1u64 << n).to_string()).collect();
+    bounds.push("+Inf".to_owned());
     for (cmd, stats, latency) in timed() {
-        for (le, seen) in latency.up_to_doublings_us(BUCKETS) {
-            text.sample(&bucket, &[("cmd", cmd), ("le", &le.to_string())], seen);
-        }
-        text.sample(&bucket, &[("cmd", cmd), ("le", "+Inf")], latency.total());
+        let seen = latency.up_to_doublings_us(BUCKETS);
+        let seen = seen.iter().map(|(_, seen)| *seen).chain([latency.total()]);
+        let counts = bounds.iter().map(String::as_str).zip(seen);
+        text.buckets(name, ("cmd", cmd), counts);
         text.sample(&sum, &[("cmd", cmd)], stats.usec);
         text.sample(&count, &[("cmd", cmd)], latency.total());
     }
@@ -488,6 +517,14 @@ mod tests {
         let text = scrape(&bench);
         for (sample, expected) in [
             ("redis_up", "1"),
+            (
+                "redis_config_client_output_buffer_limit_bytes{class=\"slave\",limit=\"hard\"}",
+                "268435456",
+            ),
+            (
+                "redis_config_client_output_buffer_limit_overcome_seconds{class=\"pubsub\",limit=\"soft\"}",
+                "60",
+            ),
             ("redis_commands_total{cmd=\"get\"}", "2"),
             ("redis_commands_total{cmd=\"config|set\"}", "1"),
             ("redis_commands_failed_calls_total{cmd=\"lpush\"}", "1"),

@@ -29,6 +29,11 @@ pub type Labels<'a> = [(&'a str, &'a str)];
 pub struct Text(String);
 
 impl Text {
+    /// With room for so many bytes.
+    pub fn with_room(bytes: usize) -> Text {
+        Text(String::with_capacity(bytes))
+    }
+
     /// Begins a family. All its samples have to follow at once.
     pub fn family(&mut self, name: &str, kind: Kind, help: &str) {
         // Writing to a string does not fail. No help holds a line end or a backslash.
@@ -54,6 +59,25 @@ impl Text {
         let _ = writeln!(self.0, " {value}");
     }
 
+    /// The cumulative counts of a histogram below upper bounds, with one label.
+    pub fn buckets<'a>(
+        &mut self,
+        name: &str,
+        (label, text): (&str, &str),
+        counts: impl Iterator<Item = (&'a str, u64)>,
+    ) {
+        // These are most of an answer: what they have in common is put together once.
+        let mut head = format!("{name}_bucket{{{label}=\"");
+        escape(&mut head, text);
+        head.push_str("\",le=\"");
+        let mut digits = itoa::Buffer::new();
+        for (bound, count) in counts {
+            for part in [&head, bound, "\"} ", digits.format(count), "\n"] {
+                self.0.push_str(part);
+            }
+        }
+    }
+
     /// A family of one sample.
     pub fn one(&mut self, name: &str, kind: Kind, help: &str, value: impl Display) {
         self.family(name, kind, help);
@@ -66,6 +90,9 @@ impl Text {
 }
 
 fn escape(out: &mut String, text: &str) {
+    if !text.bytes().any(|b| matches!(b, b'\\' | b'"' | b'\n')) {
+        return out.push_str(text);
+    }
     for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),
@@ -86,8 +113,10 @@ mod tests {
         text.family("a", Kind::Gauge, "Help.");
         text.sample("a", &[("x", "\"\\\n"), ("y", "")], 1.5);
         text.one("b_total", Kind::Counter, "More.", 2);
+        text.buckets("c", ("x", "\"y"), [("1", 2), ("+Inf", 3)].into_iter());
         let expected = "# HELP a Help.\n# TYPE a gauge\na{x=\"\\\"\\\\\\n\",y=\"\"} 1.5\n\
-                        # HELP b_total More.\n# TYPE b_total counter\nb_total 2\n";
+                        # HELP b_total More.\n# TYPE b_total counter\nb_total 2\n\
+                        c_bucket{x=\"\\\"y\",le=\"1\"} 2\nc_bucket{x=\"\\\"y\",le=\"+Inf\"} 3\n";
         assert_eq!(text.finish(), expected);
     }
 }
