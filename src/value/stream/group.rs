@@ -88,6 +88,16 @@ impl Item for NameItem {
     }
 }
 
+/// So many entries are taken out one by one.
+const FEW: u64 = 64;
+
+/// Takes the items from one identifier to another, both included, out of a tree.
+fn cut<T: Item<Key = StreamId>>(tree: &mut Tree<T>, from: StreamId, to: StreamId) -> Tree<T> {
+    let begin = tree.lower_bound(|id| id.cmp(&from));
+    let end = tree.upper_bound(|id| id.cmp(&to));
+    tree.remove_range(begin, end)
+}
+
 /// A consumer group.
 #[derive(Clone, Debug, Default)]
 pub struct Group {
@@ -186,10 +196,17 @@ impl Group {
     pub fn remove_consumer(&mut self, name: &[u8]) -> Option<u64> {
         let number = self.names.remove(|other| (**other).cmp(name))?.number;
         let consumer = self.consumers.remove(|other| other.cmp(&number))?;
-        for id in consumer.0.pel.iter() {
-            self.pel.remove(|other| other.cmp(id));
+        let pending = consumer.0.pending();
+        if pending > FEW && pending > self.pel.len() / 8 {
+            // What stays is put together anew: that is quicker than to take so much out.
+            let others = self.pel.iter().filter(|item| item.consumer != number);
+            self.pel = Tree::from_sorted(others.copied());
+        } else {
+            for id in consumer.0.pel.iter() {
+                self.pel.remove(|other| other.cmp(id));
+            }
         }
-        Some(consumer.0.pending())
+        Some(pending)
     }
 
     // Pending entries
@@ -264,6 +281,41 @@ impl Group {
         };
         self.forget(pending.consumer, id);
         true
+    }
+
+    /// Takes many entries, which are in order, off the pending ones.
+    pub(super) fn release_all(&mut self, ids: &[StreamId]) {
+        let (Some(&from), Some(&to)) = (ids.first(), ids.last()) else {
+            return;
+        };
+        let taken = cut(&mut self.pel, from, to);
+        if taken.is_empty() {
+            return;
+        }
+        // Entries that were deleted before stay pending.
+        let mut ids = ids.iter().peekable();
+        let is_other = |pending: &&Pending| {
+            while ids.next_if(|id| **id < pending.id).is_some() {}
+            ids.peek().is_none_or(|id| **id != pending.id)
+        };
+        let others: Vec<Pending> = taken.iter().filter(is_other).copied().collect();
+        let numbers: Vec<u64> = self.consumers.iter().map(|item| item.0.number).collect();
+        for number in numbers {
+            let has = self
+                .numbered(number)
+                .and_then(|c| c.pending_from(from).next());
+            if has.is_some_and(|id| id <= to) {
+                self.change_consumer(number, |consumer| drop(cut(&mut consumer.pel, from, to)));
+            }
+        }
+        for pending in others {
+            let id = pending.id;
+            // All of that range were taken out.
+            let _ = self.pel.insert(pending, |other| other.cmp(&id));
+            self.change_consumer(pending.consumer, |consumer| {
+                let _ = consumer.pel.insert(id, |other| other.cmp(&id));
+            });
+        }
     }
 
     /// Bytes on the heap, about.

@@ -337,3 +337,86 @@ fn what_is_cut_off_by_a_trim_is_given_away() {
         100_000
     );
 }
+
+#[test]
+fn many_references_go_as_one_by_one() {
+    let limits = Limits::default();
+    for (xdel, keep) in [
+        (false, 700u64),
+        (true, 700),
+        (true, 0),
+        (false, 1999),
+        (true, 300),
+    ] {
+        let mut streams = [Stream::default(), Stream::default()];
+        for stream in &mut streams {
+            let mut group = Group::new(StreamId::MAX, None);
+            let numbers = [b"a", b"b", b"c"].map(|name| group.consumer_or_new(name, 0).0);
+            for ms in 1..=2000u64 {
+                let id = StreamId { ms, seq: 0 };
+                stream.append(id, &[b"f", b"v"], &limits);
+                if ms % 5 != 0 {
+                    let consumer = numbers[usize::from(ms > 1000) + usize::from(ms % 3 == 0)];
+                    group.assign(Pending {
+                        id,
+                        time: 0,
+                        count: 1,
+                        consumer,
+                    });
+                }
+            }
+            stream.add_group(b"g", group);
+            if xdel {
+                for ms in (1..=2000).step_by(7) {
+                    stream.delete(StreamId { ms, seq: 0 });
+                }
+            }
+        }
+        let [quick, slow] = &mut streams;
+        let trim = Trim {
+            threshold: Threshold::MaxLen(keep),
+            approx: false,
+            limit: 0,
+        };
+        let gone = quick.trim(trim, References::Delete).gone;
+        while slow.len() > keep {
+            let first = slow.first_id();
+            slow.delete(first);
+            slow.release_everywhere(first);
+        }
+        let all = |stream: &Stream| {
+            let entries: Vec<StreamId> = stream
+                .range(StreamId::MIN, StreamId::MAX)
+                .map(|entry| entry.id)
+                .collect();
+            let group = stream.group(b"g").expect("the group");
+            let pending: Vec<Pending> = group.pending_from(StreamId::MIN).copied().collect();
+            let own: Vec<Vec<StreamId>> = group
+                .consumers()
+                .map(|c| c.pending_from(StreamId::MIN).collect())
+                .collect();
+            (entries, pending, own, stream.first_id(), stream.top_id())
+        };
+        assert!(gone > 0);
+        assert_eq!(all(quick), all(slow), "{xdel} {keep}");
+        // A consumer with much goes as one with little.
+        let before = all(quick).1;
+        let changed = quick.change_group(b"g", |group| {
+            let number = group.consumer(b"c").expect("c").number;
+            let left: Vec<Pending> = before
+                .iter()
+                .filter(|p| p.consumer != number)
+                .copied()
+                .collect();
+            group.remove_consumer(b"c");
+            assert_eq!(
+                group
+                    .pending_from(StreamId::MIN)
+                    .copied()
+                    .collect::<Vec<_>>(),
+                left
+            );
+        });
+        assert!(changed.is_some());
+    }
+}

@@ -43,6 +43,8 @@ pub struct Trimmed {
     pub rest: Option<Remains<NodeItem>>,
 }
 
+/// References to so many entries are looked for one by one.
+const FEW_ENTRIES: usize = 64;
 /// So many nodes are freed in place.
 const FEW_NODES: u64 = 64;
 
@@ -52,10 +54,25 @@ impl Stream {
         let gone = match references {
             References::Keep => return self.trim_nodes(trim),
             // References are looked at entry by entry: there are no whole nodes to be taken.
-            _ if trim.approx => 0,
-            _ => self.trim_entries(trim.threshold, references),
+            _ if trim.approx => return Trimmed::default(),
+            _ => self.unwanted(trim.threshold, references),
         };
-        Trimmed { gone, rest: None }
+        if references == References::Delete && gone.len() > FEW_ENTRIES {
+            for name in self.groups_with(|group| group.pending() > 0) {
+                self.change_group(&name, |group| group.release_all(&gone));
+            }
+            return self.trim_nodes(trim);
+        }
+        for &id in &gone {
+            self.delete(id);
+            if references == References::Delete {
+                self.release_everywhere(id);
+            }
+        }
+        Trimmed {
+            gone: gone.len() as u64,
+            rest: None,
+        }
     }
 
     fn trim_nodes(&mut self, trim: Trim) -> Trimmed {
@@ -131,7 +148,8 @@ impl Stream {
         gone.unwrap_or(0)
     }
 
-    fn trim_entries(&mut self, threshold: Threshold, references: References) -> u64 {
+    /// The entries that go, in order.
+    fn unwanted(&self, threshold: Threshold, references: References) -> Vec<StreamId> {
         let mut left = self.len;
         let mut gone = Vec::new();
         for entry in self.range(StreamId::MIN, StreamId::MAX) {
@@ -148,12 +166,6 @@ impl Stream {
             gone.push(entry.id);
             left -= 1;
         }
-        for &id in &gone {
-            self.delete(id);
-            if references == References::Delete {
-                self.release_everywhere(id);
-            }
-        }
-        gone.len() as u64
+        gone
     }
 }
