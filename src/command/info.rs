@@ -4,7 +4,7 @@ mod memory;
 mod sections;
 mod stats;
 
-pub use memory::Memory;
+pub use memory::{Memory, Outside};
 
 use std::fmt::{Display, Write};
 
@@ -48,6 +48,8 @@ pub struct Source<'a> {
     pub client: Option<&'a Client>,
     /// Bytes in use before the answer took any.
     pub used: u64,
+    /// If another thread has asked for it already.
+    outside: Option<Outside>,
 }
 
 impl<'a> Source<'a> {
@@ -57,6 +59,7 @@ impl<'a> Source<'a> {
             ks,
             client,
             used: alloc::used_memory(),
+            outside: None,
         }
     }
 
@@ -199,8 +202,12 @@ pub fn everything(core: &Core, ks: &Keyspace) -> String {
 }
 
 /// The fields of the default sections, for who reads them by name. Errors are counted elsewhere under their own names.
-pub fn for_metrics(core: &Core, ks: &Keyspace) -> String {
-    text(&Source::new(core, ks, None), |section| {
+pub fn for_metrics(core: &Core, ks: &Keyspace, outside: Outside) -> String {
+    let source = Source {
+        outside: Some(outside),
+        ..Source::new(core, ks, None)
+    };
+    text(&source, |section| {
         section.shown == Shown::Default && section.title != "Errorstats"
     })
 }

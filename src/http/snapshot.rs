@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::command::info::Outside;
 use crate::command::{info, registry};
 use crate::config::lists::OutputLimits;
 use crate::dispatch::core::Core;
@@ -85,7 +86,7 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn take(ks: &Keyspace, core: &Core) -> Snapshot {
+    pub fn take(ks: &Keyspace, core: &Core, outside: Outside) -> Snapshot {
         let counted = |stats: &CommandStats| stats.calls + stats.rejected + stats.failed > 0;
         let commands = registry::all().iter().zip(&core.stats.commands);
         let (prefixes, prefixes_complete) = ks.prefix_rows();
@@ -95,7 +96,7 @@ impl Snapshot {
             Some(Spike { event, at_s, ms })
         });
         Snapshot {
-            info: info::for_metrics(core, ks),
+            info: info::for_metrics(core, ks, outside),
             started_ms: core.started_ms,
             commands: commands
                 .filter(|(_, stats)| counted(stats))

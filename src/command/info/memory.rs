@@ -25,14 +25,35 @@ pub struct Memory {
     pub resident: u64,
 }
 
-impl Memory {
-    pub fn take(source: &Source<'_>) -> Memory {
-        let ks = source.ks;
+/// What the system and the allocator say. That takes longer than all the rest of [`Memory`], and any thread may ask.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outside {
+    rss: u64,
+    allocated: u64,
+    active: u64,
+    resident: u64,
+}
+
+impl Outside {
+    pub fn take() -> Outside {
         // The allocator's figures are those of the last epoch.
         let fresh = epoch::advance().is_ok();
         let figure = |read: tikv_jemalloc_ctl::Result<usize>| {
             read.ok().filter(|_| fresh).unwrap_or(0) as u64
         };
+        Outside {
+            rss: resident_bytes(),
+            allocated: figure(stats::allocated::read()),
+            active: figure(stats::active::read()),
+            resident: figure(stats::resident::read()),
+        }
+    }
+}
+
+impl Memory {
+    pub fn take(source: &Source<'_>) -> Memory {
+        let ks = source.ks;
+        let outside = source.outside.unwrap_or_else(Outside::take);
         let used = source.used;
         let clients: u64 = source
             .clients()
@@ -48,10 +69,10 @@ impl Memory {
             tables,
             clients,
             keys: ks.len() as u64,
-            rss: resident_bytes(),
-            allocated: figure(stats::allocated::read()),
-            active: figure(stats::active::read()),
-            resident: figure(stats::resident::read()),
+            rss: outside.rss,
+            allocated: outside.allocated,
+            active: outside.active,
+            resident: outside.resident,
         }
     }
 

@@ -496,7 +496,11 @@ mod tests {
     use crate::command::testing::Bench;
 
     fn scrape(bench: &Bench) -> String {
-        let snapshot = Snapshot::take(&bench.server.ks, &bench.server.core);
+        let snapshot = Snapshot::take(
+            &bench.server.ks,
+            &bench.server.core,
+            crate::command::info::Outside::take(),
+        );
         render(&snapshot, Scrape::default())
     }
 
