@@ -1,8 +1,8 @@
 //! Access control lists: users, what they may do, and the record of what was denied.
 //!
 //! - [`user`]: a user with its selectors, and how both are written. [`rules`]: the grammar of ACL SETUSER.
-//! - [`check`]: whether a user may make a call. [`secret`]: passwords, which are kept as SHA-256 only.
-//! - [`log`]: ACL LOG. [`file`]: the ACL file and the `user` lines of the configuration.
+//! - [`mod@check`]: whether a user may make a call. [`secret`]: passwords, which are kept as SHA-256 only.
+//! - [`log`]: ACL LOG. [`mod@file`]: the ACL file and the `user` lines of the configuration.
 //! - [`clients`]: what a change of a user does to the connections.
 //!
 //! A user is immutable: a change makes a new one and hands it to the clients that have the old

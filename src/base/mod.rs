@@ -7,6 +7,7 @@ pub mod crc;
 pub mod failpoint;
 pub mod glob;
 pub mod hash;
+pub mod json;
 pub mod longdouble;
 pub mod lzf;
 pub mod mailbox;

@@ -111,7 +111,7 @@ impl super::keys::Args for Args<'_> {
 
 /// A position among the arguments, for commands with options.
 ///
-/// ```ignore
+/// ```text
 /// let mut rest = ctx.args.cursor(3);
 /// while !rest.done() {
 ///     if rest.word("NX") { … } else if rest.word("EX") { ttl = rest.int()?; } else { return Err(Error::SYNTAX) }

@@ -2,7 +2,7 @@
 //!
 //! The parts are separate fields, so that a handler can write the reply while it holds a value:
 //!
-//! ```ignore
+//! ```text
 //! fn hget(ctx: &mut Ctx<'_>) -> Outcome {
 //!     let value = ctx.db.read_as::<Hash>(&ctx.args[1])?.and_then(|h| h.get(&ctx.args[2]));
 //!     …

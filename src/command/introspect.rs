@@ -1,4 +1,4 @@
-//! COMMAND: what the server knows of its commands. The replies are made from the rows by [`docs`](super::docs).
+//! COMMAND: what the server knows of its commands. The replies are made from the rows by [`docs`].
 
 use super::args::Cursor;
 use super::ctx::{Ctx, Outcome};

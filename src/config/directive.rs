@@ -1,4 +1,4 @@
-//! What a directive is: its row in the table, and the macro that makes the table and [`Settings`](super::Settings) from
+//! What a directive is: its row in the table, and the macro that makes the table and [`Settings`] from
 //! the same rows, so that a directive is written exactly once.
 
 use std::collections::HashMap;

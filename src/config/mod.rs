@@ -4,7 +4,7 @@
 //!
 //! - [`table`]: one row per directive; from it come [`Settings`] (typed fields for code) and `DIRECTIVES` (for text).
 //! - [`directive`], [`setting`], [`lists`], [`enums`]: what a row means and how each type reads and writes itself.
-//! - [`load`], [`line`]: files, `include`, command line. [`rewrite`]: CONFIG REWRITE. [`lint`]: `check-config`.
+//! - [`load`], [`mod@line`]: files, `include`, command line. [`rewrite`]: CONFIG REWRITE. [`lint`]: `check-config`.
 //! - [`shared`]: the handful of values for connection threads.
 
 pub mod directive;

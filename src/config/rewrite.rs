@@ -108,7 +108,11 @@ impl Config {
         let mut wanted = HashMap::new();
         for directive in DIRECTIVES.iter().filter(|d| d.meta.refusal.is_none()) {
             let name = directive.name;
-            let stated = all || in_file.contains(name) || self.included.contains(name);
+            // Where the data lies is always said: the next start may come from elsewhere.
+            let stated = all
+                || matches!(directive.kind, Kind::Dir)
+                || in_file.contains(name)
+                || self.included.contains(name);
             if !stated && (directive.equal)(&self.settings, &default) {
                 continue;
             }
@@ -195,6 +199,15 @@ mod tests {
         assert_eq!(new, expected);
     }
 
+    /// The process stands in its directory, which is the default's value, too.
+    #[test]
+    fn the_directory_is_always_written() {
+        let text = load("port 7000\n").rewritten(b"port 7000\n", None, false);
+        let here = std::env::current_dir().unwrap();
+        let line = format!("\ndir \"{}\"\n", here.display());
+        assert!(String::from_utf8(text).unwrap().ends_with(&line), "{line}");
+    }
+
     #[test]
     fn a_second_rewrite_changes_nothing() {
         let mut config = load("port 7000\n");
@@ -250,7 +263,8 @@ mod tests {
             Some(&users),
             false,
         ));
-        assert_eq!(new, "user default on\nport 1\n");
+        assert!(new.starts_with("user default on\nport 1\n"), "{new}");
+        assert_eq!(new.matches("user").count(), 1, "{new}");
     }
 
     #[test]

@@ -6,34 +6,18 @@
 use std::fmt::Write;
 
 use super::resp::Value;
+use crate::base::json;
 
 /// Of a text within a value no more is shown.
 pub const CLIP: usize = 8 * 1024;
 /// Larger integers lose digits in a browser.
 const SAFE_INT: i64 = 1 << 53;
 
-/// A string with everything escaped that could end it, and what a page that holds it must not see.
+/// A string, without anything that a page which holds it must not see.
 pub fn string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => escape(out, c),
-            c if c.is_control() => escape(out, c),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
-/// All of these are one unit of UTF-16.
-fn escape(out: &mut String, c: char) {
-    // Writing to a string does not fail.
-    let _ = write!(out, "\\u{:04x}", u32::from(c));
+    json::string(out, text, |c| {
+        matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
+    });
 }
 
 /// Any bytes, of which at most `clip` are shown.

@@ -1,10 +1,10 @@
 //! One log record as a line of text.
 
-use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tracing::Level;
 
+use crate::base::json;
 use crate::base::sys::{LocalTime, local_time};
 use crate::config::enums::{LogFormat, LogTimestampFormat};
 
@@ -56,11 +56,15 @@ impl Record<'_> {
             LogFormat::Redis | LogFormat::Legacy => {
                 format!("{pid}:{role} {time} {mark} {}\n", escaped(self.message))
             }
-            LogFormat::Json => format!(
-                "{{\"pid\":{pid},\"role\":\"{}\",\"timestamp\":\"{time}\",\"level\":\"{level}\",\"message\":\"{}\"}}\n",
-                role_name(role),
-                json_escaped(self.message)
-            ),
+            LogFormat::Json => {
+                let mut line = format!(
+                    "{{\"pid\":{pid},\"role\":\"{}\",\"timestamp\":\"{time}\",\"level\":\"{level}\",\"message\":",
+                    role_name(role)
+                );
+                json::string(&mut line, self.message, |_| false);
+                line.push_str("}\n");
+                line
+            }
             LogFormat::Logfmt => format!(
                 "pid={pid} role={} timestamp=\"{time}\" level={level} message=\"{}\"\n",
                 role_name(role),
@@ -110,23 +114,6 @@ fn escaped(message: &str) -> String {
         match c {
             '\t' => out.push(c),
             c if c.is_control() => out.extend(c.escape_default()),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-fn json_escaped(message: &str) -> String {
-    let mut out = String::with_capacity(message.len());
-    for c in message.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            // Writing to a `String` cannot fail.
-            c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }

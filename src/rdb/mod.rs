@@ -1,6 +1,6 @@
 //! RDB: the data set as one file, and one value as a payload (`DUMP`).
 //!
-//! - [`snapshot`] is what is saved: shared tables of one moment. [`write`] serialises it to anything that takes bytes,
+//! - [`snapshot`] is what is saved: shared tables of one moment. [`mod@write`] serialises it to anything that takes bytes,
 //!   [`load`] reads one back on two threads; neither knows the actor.
 //! - [`value`] is the codec of values, for files and payloads alike. Everything that comes in is checked there, down to
 //!   the single element: the values behind it trust their bytes.

@@ -1,7 +1,7 @@
 //! Sets: distinct byte strings without order.
 //!
 //! Three forms: sorted integers of one width while all members are integers (`intset`), a packed
-//! blob while there are few and short members (`listpack`), a table of [`Member`]s otherwise
+//! blob while there are few and short members (`listpack`), a table of [`Member`](super::member::Member)s otherwise
 //! (`hashtable`). Forms only change towards the table, when a member does not fit any more.
 //! Members are read as [`Elem`]s: canonical integers as such, so that algebra between sets of
 //! different forms needs no texts.
