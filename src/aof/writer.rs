@@ -80,6 +80,8 @@ struct Shared {
     /// The actor has been told of progress and has not looked yet.
     told: AtomicBool,
     notify: Box<dyn Fn() + Send + Sync>,
+    /// The next sync reports what was written up to here only: nobody asked for the rest (`appendfsync no`).
+    report_most: AtomicU64,
     sync_wish: Mutex<bool>,
     sync_wake: Condvar,
     closing: AtomicBool,
@@ -170,6 +172,7 @@ impl Writer {
             turn: Mutex::new(()),
             told: AtomicBool::new(false),
             notify,
+            report_most: AtomicU64::new(u64::MAX),
             sync_wish: Mutex::new(false),
             sync_wake: Condvar::new(),
             closing: AtomicBool::new(false),
@@ -238,7 +241,14 @@ impl Writer {
     pub fn set_policy(&self, policy: AppendFsync, waits_for_base: bool) {
         self.shared.policy.store(number(policy), Ordering::Release);
         // What is written from now on is kept or not; what was not kept is made safe first.
-        lock(&self.shared.sink).keeps = policy != AppendFsync::No && !waits_for_base;
+        let mut sink = lock(&self.shared.sink);
+        sink.keeps = policy != AppendFsync::No && !waits_for_base;
+        let most = match policy {
+            AppendFsync::No => sink.written_offset(),
+            AppendFsync::Always | AppendFsync::EverySec => u64::MAX,
+        };
+        self.shared.report_most.store(most, Ordering::Release);
+        drop(sink);
         self.request_sync();
     }
 
@@ -503,7 +513,7 @@ impl Shared {
     fn sync_loop(&self) {
         let mut next = Instant::now() + SYNC_EVERY;
         loop {
-            {
+            let wished = {
                 let mut wish = lock(&self.sync_wish);
                 while !*wish && Instant::now() < next && !self.closing.load(Ordering::Acquire) {
                     let wait = next.saturating_duration_since(Instant::now());
@@ -522,8 +532,10 @@ impl Shared {
                 if !wished && !self.is(AppendFsync::EverySec) {
                     continue;
                 }
-            }
-            if lock(&self.sink).is_dirty() {
+                wished
+            };
+            // What was made safe without being reported is reported to who wishes it.
+            if wished || lock(&self.sink).is_dirty() {
                 self.sync();
                 self.tell();
             }
@@ -534,7 +546,9 @@ impl Shared {
     fn sync(&self) {
         let _turn = lock(&self.turn);
         self.syncing.store(true, Ordering::Release);
-        let plan = lock(&self.sink).plan();
+        let mut plan = lock(&self.sink).plan();
+        let most = self.report_most.swap(u64::MAX, Ordering::AcqRel);
+        plan.offset = plan.offset.min(most);
         let result = self.sync_files(&plan);
         self.status.syncs.fetch_add(1, Ordering::Relaxed);
         match result {

@@ -143,6 +143,24 @@ fn what_is_kept_for_the_file_is_counted_and_let_go() {
 }
 
 #[test]
+fn a_switch_to_no_syncs_reports_what_was_written_before_it() {
+    let _alone = failpoint::alone();
+    let mut bench = Bench::new("no", AppendFsync::EverySec);
+    bench.put(3);
+    let before = bench.offset;
+    failpoint::arm("aof.fsync=delay:50x1000");
+    bench.writer().set_policy(AppendFsync::No, false);
+    bench.put(2);
+    failpoint::arm("");
+    bench.wait_until(|s| s.synced.load(Ordering::Acquire) >= before);
+    let synced = bench.writer().status().synced.load(Ordering::Acquire);
+    assert_eq!(synced, before);
+    bench.writer().set_policy(AppendFsync::EverySec, false);
+    bench.wait_synced();
+    assert!(bench.end());
+}
+
+#[test]
 fn groups_collect_while_a_sync_runs() {
     let _alone = failpoint::alone();
     let mut bench = Bench::new("group", AppendFsync::Always);
