@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::dir::Dir;
 use super::rewrite::{self, Job, Stage};
 use super::sink::{Chunk, Sink};
 use super::writer::Writer;
+use crate::base::{failpoint, sys};
 use crate::config::enums::AppendFsync;
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::Core;
@@ -77,6 +78,18 @@ pub struct State {
     pub(super) boot: Option<Ready>,
     /// The replication history that the writer was told last.
     told_history: String,
+    /// So much waits for the disk that nothing more is to be written.
+    is_full: bool,
+}
+
+/// Bytes that may wait for the disk before writes have to: many times what comes between two syncs of a disk that works.
+fn room() -> u64 {
+    static ROOM: LazyLock<u64> =
+        LazyLock::new(|| (sys::total_memory() / 8).clamp(16 << 20, 1 << 30));
+    if failpoint::pass("aof.room").is_err() {
+        return 1 << 20;
+    }
+    *ROOM
 }
 
 impl Default for State {
@@ -100,6 +113,7 @@ impl Default for State {
             replaced: None,
             boot: None,
             told_history: String::new(),
+            is_full: false,
         }
     }
 }
@@ -140,11 +154,26 @@ impl State {
             .map_or(0, |w| w.status().appended.load(Ordering::Relaxed));
     }
 
-    /// Writes wait for the base of data that a command has put here.
+    /// Writes wait for the base of data that a command has put here, or because too much waits for the disk.
     pub fn makes_writes_wait(&self) -> bool {
-        self.replaced
-            .as_ref()
-            .is_some_and(|replaced| replaced.failed.is_none())
+        let replaced = self.replaced.as_ref();
+        self.is_full || replaced.is_some_and(|replaced| replaced.failed.is_none())
+    }
+
+    /// Sees how much waits for the disk.
+    fn see_room(&mut self) {
+        // Where the disk does not work at all, writes are refused.
+        let is_full = self.memory() > room() && self.error().is_none();
+        if is_full && !self.is_full {
+            tracing::warn!(
+                "Asynchronous AOF fsync is taking too long (disk is busy?). {} bytes of commands wait for it; writes wait until it has come to its end.",
+                self.memory()
+            );
+            if let Some(writer) = &self.writer {
+                writer.request_sync();
+            }
+        }
+        self.is_full = is_full;
     }
 
     /// Why there is no such base yet although it was tried.
@@ -267,6 +296,7 @@ pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
     if writer.put(chunk) && core.held.promise == Promise::Written {
         core.release(offset);
     }
+    core.aof.see_room();
 }
 
 /// Gives everybody what the log has, in the middle of a turn.
@@ -326,6 +356,7 @@ impl Core {
             return;
         };
         writer.seen();
+        self.aof.see_room();
         if self.held.promise != Promise::Nothing {
             let safe = safe_offset(self);
             self.release(safe);
@@ -459,6 +490,7 @@ pub fn switch_off(ks: &mut Keyspace, core: &mut Core) {
         }
         ks.log.detach(Consumer::File);
     }
+    core.aof.is_full = false;
     // Switched on again, it begins in the directory and under the name that are configured then.
     core.aof.dir = None;
     core.aof.waits_for_base = false;

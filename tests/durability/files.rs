@@ -158,6 +158,46 @@ fn what_is_kept_for_the_file_is_no_reason_to_refuse_writes() {
 }
 
 #[test]
+fn what_waits_for_a_slow_disk_is_bounded_and_reads_go_on() {
+    let mut machine = Machine::new(&["--appendonly", "yes", "--appendfsync", "everysec"]);
+    // Room for 1 MiB, and a disk that takes its time.
+    machine.failpoints = "aof.room=eio@1x100000000;aof.fsync=delay:300x100000000".into();
+    machine.start();
+    let mut reader = machine.connect();
+    reader.line("SET there 1");
+    let mut client = machine.connect();
+    let writer = std::thread::spawn(move || {
+        let value = "x".repeat(100_000);
+        for n in 0..80 {
+            let reply = client.line(&format!("SET k{n} {value}"));
+            assert!(!reply.is_error(), "{n}: {reply:?}");
+        }
+    });
+    let (mut most, mut looks) = (0, 0);
+    while !writer.is_finished() {
+        assert_eq!(reader.line("GET there").text(), "1");
+        let info = reader.line("INFO memory").text();
+        let kept = info.lines().find_map(|line| {
+            line.strip_prefix("mem_aof_buffer:")?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        });
+        most = most.max(kept.expect("a number"));
+        looks += 1;
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    writer.join().expect("all writes were done");
+    assert!(looks > 20 && most > 1 << 20, "{looks} {most}");
+    assert!(most < 2 << 20, "{most}");
+    assert!(
+        machine
+            .log()
+            .contains("Asynchronous AOF fsync is taking too long")
+    );
+}
+
+#[test]
 fn never_an_empty_start_beside_data() {
     let mut machine = filled(&["--appendonly", "yes"]);
     let digest = machine.digest();
