@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crc64fast::Digest;
 
@@ -12,6 +11,7 @@ use super::dir::{Dir, OpenPart};
 use super::frame::Chain;
 use super::manifest::Part;
 use super::seal::Sum;
+use crate::base::alloc::Apart;
 use crate::base::failpoint;
 use crate::base::planted::{self, Bug};
 use crate::value::entry::size_class;
@@ -34,13 +34,15 @@ pub struct Chunk {
     pub time_s: Option<i64>,
     /// The replication history that the offsets belong to from here on, if it is another one.
     pub history: Option<String>,
+    pub apart: Apart,
 }
 
 impl Chunk {
-    /// Bytes that it takes in memory.
-    pub fn memory(&self) -> u64 {
+    /// Counts its memory apart from now on.
+    pub fn set_apart(&mut self) {
         let ends = self.ends.capacity() * size_of::<(usize, u64)>();
-        (size_of::<Chunk>() + size_class(self.bytes.capacity()) + size_class(ends)) as u64
+        let bytes = size_class(self.bytes.capacity()) + size_class(ends);
+        self.apart.set(bytes as u64);
     }
 
     /// Gives back what it has no use for, where that is much: it may be kept for a second.
@@ -51,6 +53,7 @@ impl Chunk {
         if self.ends.capacity() >= SHRINK_MIN / size_of::<(usize, u64)>() {
             self.ends.shrink_to_fit();
         }
+        self.set_apart();
     }
 }
 
@@ -107,8 +110,7 @@ pub struct Sink {
     /// Written and not known to be safe; empty if nobody syncs.
     unsafe_chunks: Vec<Chunk>,
     closed: Vec<Closed>,
-    /// Bytes that the buffer and the chunks take.
-    memory: Arc<AtomicU64>,
+    buf_apart: Apart,
     /// Chunks are kept until a sync.
     pub keeps: bool,
     /// A half-written unit could not be cut off: this file takes no more.
@@ -157,21 +159,9 @@ impl Sink {
             buf: Vec::new(),
             unsafe_chunks: Vec::new(),
             closed: Vec::new(),
-            memory: Arc::default(),
+            buf_apart: Apart::default(),
             keeps,
             torn: false,
-        }
-    }
-
-    /// Bytes that it takes in memory, for whoever does not hold its lock.
-    pub fn memory(&self) -> Arc<AtomicU64> {
-        self.memory.clone()
-    }
-
-    fn note_memory(&self, freed: u64, taken: u64) {
-        if taken != freed {
-            self.memory.fetch_add(taken, Ordering::Relaxed);
-            self.memory.fetch_sub(freed, Ordering::Relaxed);
         }
     }
 
@@ -226,7 +216,6 @@ impl Sink {
         }
         let (mut chain, mut last_time_s) = (self.written.chain, self.last_time_s);
         let mut buf = std::mem::take(&mut self.buf);
-        let room = size_class(buf.capacity()) as u64;
         buf.clear();
         let mut begun = self.begun;
         let mut history = self.history.clone();
@@ -234,8 +223,7 @@ impl Sink {
             let noted = (&mut last_time_s, &mut begun, &mut history);
             frame_chunk(&mut buf, chunk, &mut chain, noted);
         }
-        let grown = size_class(buf.capacity()) as u64;
-        self.note_memory(room, grown);
+        self.buf_apart.set(size_class(buf.capacity()) as u64);
         let result = self.append(&buf);
         if result.is_ok() {
             self.digest.write(&buf);
@@ -249,7 +237,7 @@ impl Sink {
         if buf.capacity() <= KEEP_BUF {
             self.buf = buf;
         }
-        self.note_memory(grown, size_class(self.buf.capacity()) as u64);
+        self.buf_apart.set(size_class(self.buf.capacity()) as u64);
         if let Err(error) = result {
             return Err((error, chunks));
         }
@@ -258,7 +246,6 @@ impl Sink {
         }
         if self.keeps {
             chunks.iter_mut().for_each(Chunk::shrink);
-            self.note_memory(0, chunks.iter().map(Chunk::memory).sum());
             self.unsafe_chunks.extend(chunks);
         }
         Ok(bytes)
@@ -350,7 +337,6 @@ impl Sink {
             .unsafe_chunks
             .drain(..plan.chunks.min(self.unsafe_chunks.len()))
             .collect();
-        self.note_memory(freed.iter().map(Chunk::memory).sum(), 0);
         drop(freed);
         let sums = self
             .closed
@@ -427,8 +413,7 @@ impl Sink {
         self.safe = self.written.clone();
         self.begun = begun;
         self.last_time_s = last_time_s;
-        let freed = std::mem::take(&mut self.unsafe_chunks);
-        self.note_memory(freed.iter().map(Chunk::memory).sum(), 0);
+        self.unsafe_chunks.clear();
         self.torn = false;
         Ok(self.safe.offset)
     }

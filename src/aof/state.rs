@@ -9,7 +9,7 @@ use super::dir::Dir;
 use super::rewrite::{self, Job, Stage};
 use super::sink::{Chunk, Sink};
 use super::writer::Writer;
-use crate::base::{failpoint, sys};
+use crate::base::{alloc, failpoint, sys};
 use crate::config::enums::AppendFsync;
 use crate::dispatch::actor::Message;
 use crate::dispatch::core::Core;
@@ -121,7 +121,7 @@ impl Default for State {
 impl State {
     /// Bytes of commands that are on their way to the file, or kept until they are known to be on the disk.
     pub fn memory(&self) -> u64 {
-        self.writer.as_ref().map_or(0, Writer::memory)
+        alloc::memory_apart()
     }
 
     /// Starts the threads that write to `sink`.

@@ -66,8 +66,6 @@ struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
     sink: Mutex<Sink>,
-    /// Bytes that the sink takes.
-    sink_memory: Arc<AtomicU64>,
     dir: Arc<Mutex<Dir>>,
     marker: Option<Marker>,
     status: Arc<Status>,
@@ -161,7 +159,6 @@ impl Writer {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
-            sink_memory: sink.memory(),
             sink: Mutex::new(sink),
             dir,
             marker,
@@ -195,19 +192,14 @@ impl Writer {
         &self.shared.status
     }
 
-    /// Bytes of commands that are on their way to the file, or kept until they are known to be on the disk.
-    pub fn memory(&self) -> u64 {
-        let waiting = self.shared.status.waiting.load(Ordering::Relaxed);
-        waiting + self.shared.sink_memory.load(Ordering::Relaxed)
-    }
-
     /// The directory that the writer appends to.
     pub fn dir(&self) -> Arc<Mutex<Dir>> {
         self.shared.dir.clone()
     }
 
     /// Takes what a turn has written. True if it is in the file already.
-    pub fn put(&self, chunk: Chunk) -> bool {
+    pub fn put(&self, mut chunk: Chunk) -> bool {
+        chunk.set_apart();
         let shared = &*self.shared;
         let always = shared.is(AppendFsync::Always);
         let idle = !always

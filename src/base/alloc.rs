@@ -28,6 +28,7 @@ struct Slot(AtomicI64);
 static COUNTS: [Slot; SLOTS] = [const { Slot(AtomicI64::new(0)) }; SLOTS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
+static APART: AtomicI64 = AtomicI64::new(0);
 
 thread_local! {
     static MINE: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -125,12 +126,51 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Bytes in use by the whole process. Also keeps the peak.
+/// Memory that is counted apart from [`used_memory`] as long as this lives: what is only on its way to a file, and
+/// would be in the system's page cache elsewhere.
+#[derive(Debug, Default)]
+pub struct Apart(u64);
+
+impl Apart {
+    pub fn new(bytes: u64) -> Apart {
+        let mut apart = Apart(0);
+        apart.set(bytes);
+        apart
+    }
+
+    /// So many bytes from now on.
+    pub fn set(&mut self, bytes: u64) {
+        let before = std::mem::replace(&mut self.0, bytes);
+        if before != bytes {
+            APART.fetch_add(bytes as i64 - before as i64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Clone for Apart {
+    fn clone(&self) -> Apart {
+        Apart::new(self.0)
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+/// Bytes that are counted apart.
+pub fn memory_apart() -> u64 {
+    APART.load(Ordering::Relaxed).max(0) as u64
+}
+
+/// Bytes in use by the whole process, but for those counted [`Apart`]. Also keeps the peak.
 pub fn used_memory() -> u64 {
-    let sum: i64 = COUNTS
+    let all: i64 = COUNTS
         .iter()
         .map(|slot| slot.0.load(Ordering::Relaxed))
         .sum();
+    let sum = all - APART.load(Ordering::Relaxed);
     PEAK.fetch_max(sum, Ordering::Relaxed);
     sum.max(0) as u64
 }

@@ -243,18 +243,23 @@ impl Core {
         self.pause.filter(|pause| pause.until_ms > self.now_ms())
     }
 
-    /// `maxmemory`, and what of the memory in use is not counted towards it.
+    /// `maxmemory`, and what of the memory in use is not counted towards it: deletions would make that more, not less.
     pub fn memory_limit(&self) -> u64 {
         self.config
             .maxmemory
-            .saturating_add(self.uncounted_memory())
+            .saturating_add(self.slow_replicas_memory())
     }
 
-    /// Memory that deletions would make more, not less: what is kept for slow replicas, and for the append-only file.
-    pub fn uncounted_memory(&self) -> u64 {
+    /// What is kept for slow replicas beyond the backlog.
+    fn slow_replicas_memory(&self) -> u64 {
         let buffers = self.repl.buffer_memory();
-        let beyond = buffers.saturating_sub(self.config.repl_backlog_size);
-        beyond.saturating_add(self.aof.memory())
+        buffers.saturating_sub(self.config.repl_backlog_size)
+    }
+
+    /// All memory that does not count towards `maxmemory`.
+    pub fn uncounted_memory(&self) -> u64 {
+        self.slow_replicas_memory()
+            .saturating_add(self.aof.memory())
     }
 
     /// The pause that is in force now, if any.

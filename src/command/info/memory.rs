@@ -65,7 +65,7 @@ impl Memory {
             used,
             peak: alloc::peak_memory(),
             startup: source.core.startup_memory,
-            overhead: source.core.startup_memory + clients + tables + source.core.aof.memory(),
+            overhead: source.core.startup_memory + clients + tables,
             tables,
             clients,
             keys: ks.len() as u64,
