@@ -19,6 +19,9 @@ use crate::value::entry::size_class;
 /// A buffer that grew beyond this is not kept for the next write.
 const KEEP_BUF: usize = 256 << 10;
 
+/// Chunks that are kept are put together up to so many bytes: a turn may have one short command.
+const JOINED: usize = 64 << 10;
+
 /// Chunks of fewer bytes are kept as they come.
 const SHRINK_MIN: usize = 16 << 10;
 
@@ -41,7 +44,7 @@ impl Chunk {
     /// Counts its memory apart from now on.
     pub fn set_apart(&mut self) {
         let ends = self.ends.capacity() * size_of::<(usize, u64)>();
-        let bytes = size_class(self.bytes.capacity()) + size_class(ends);
+        let bytes = size_of::<Chunk>() + size_class(self.bytes.capacity()) + size_class(ends);
         self.apart.set(bytes as u64);
     }
 
@@ -53,6 +56,22 @@ impl Chunk {
         if self.ends.capacity() >= SHRINK_MIN / size_of::<(usize, u64)>() {
             self.ends.shrink_to_fit();
         }
+        self.set_apart();
+    }
+
+    /// Whether `next` may become a part of this.
+    fn takes(&self, next: &Chunk) -> bool {
+        let len = self.bytes.len() + next.bytes.len();
+        len <= JOINED && next.history.is_none() && next.time_s == self.time_s
+    }
+
+    /// Puts what comes next behind this.
+    fn join(&mut self, next: &Chunk) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&next.bytes);
+        let ends = next.ends.iter().map(|(at, offset)| (base + at, *offset));
+        self.ends.extend(ends);
+        self.offset = next.offset;
         self.set_apart();
     }
 }
@@ -109,6 +128,8 @@ pub struct Sink {
     buf: Vec<u8>,
     /// Written and not known to be safe; empty if nobody syncs.
     unsafe_chunks: Vec<Chunk>,
+    /// So many of them are in the last plan: nothing is added to these.
+    planned: usize,
     closed: Vec<Closed>,
     buf_apart: Apart,
     /// Chunks are kept until a sync.
@@ -158,6 +179,7 @@ impl Sink {
             digest: resume.digest,
             buf: Vec::new(),
             unsafe_chunks: Vec::new(),
+            planned: 0,
             closed: Vec::new(),
             buf_apart: Apart::default(),
             keeps,
@@ -203,7 +225,7 @@ impl Sink {
     /// # Errors
     /// What the system says; the chunks come back.
     pub fn write(&mut self, chunks: Vec<Chunk>) -> Result<u64, (io::Error, Vec<Chunk>)> {
-        let mut chunks = if planted::is(Bug::DropLastBatch) {
+        let chunks = if planted::is(Bug::DropLastBatch) {
             self.planted_delay(chunks)
         } else {
             chunks
@@ -245,10 +267,20 @@ impl Sink {
             self.written.offset = last.offset;
         }
         if self.keeps {
-            chunks.iter_mut().for_each(Chunk::shrink);
-            self.unsafe_chunks.extend(chunks);
+            chunks.into_iter().for_each(|chunk| self.keep(chunk));
         }
         Ok(bytes)
+    }
+
+    fn keep(&mut self, mut chunk: Chunk) {
+        let unplanned = self.unsafe_chunks.get_mut(self.planned..);
+        match unplanned.and_then(|chunks| chunks.last_mut()) {
+            Some(last) if last.takes(&chunk) => last.join(&chunk),
+            _ => {
+                chunk.shrink();
+                self.unsafe_chunks.push(chunk);
+            }
+        }
     }
 
     /// The mistake of keeping the last batch back until the next one comes.
@@ -318,7 +350,8 @@ impl Sink {
     }
 
     /// What a sync has to do now.
-    pub fn plan(&self) -> Plan {
+    pub fn plan(&mut self) -> Plan {
+        self.planned = self.unsafe_chunks.len();
         let mut files: Vec<Arc<File>> = self.closed.iter().map(|c| c.file.clone()).collect();
         files.push(self.file.clone());
         Plan {
@@ -337,6 +370,7 @@ impl Sink {
             .unsafe_chunks
             .drain(..plan.chunks.min(self.unsafe_chunks.len()))
             .collect();
+        self.planned = self.planned.saturating_sub(freed.len());
         drop(freed);
         let sums = self
             .closed
@@ -414,6 +448,7 @@ impl Sink {
         self.begun = begun;
         self.last_time_s = last_time_s;
         self.unsafe_chunks.clear();
+        self.planned = 0;
         self.torn = false;
         Ok(self.safe.offset)
     }

@@ -33,6 +33,9 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 /// The mark of safety is set at most this often.
 const MARK_EVERY: Duration = Duration::from_millis(500);
 
+/// Room for so many jobs is kept in an empty queue.
+const KEEP_JOBS: usize = 128;
+
 enum Job {
     Data(Chunk),
     Switch(OpenPart),
@@ -371,6 +374,9 @@ impl Shared {
                         .unwrap_or_else(PoisonError::into_inner);
                 }
                 backlog.append(&mut queue.jobs);
+                if queue.jobs.capacity() > KEEP_JOBS {
+                    queue.jobs = Vec::new();
+                }
                 if backlog.is_empty() && queue.closing {
                     return;
                 }
