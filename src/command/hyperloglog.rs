@@ -206,7 +206,8 @@ fn pfmerge(ctx: &mut Ctx<'_>) -> Outcome {
     let mut registers: Box<Registers> = Box::new([0; REGISTERS]);
     let mut dense = false;
     for key in keys.iter() {
-        ctx.db.expire_if_due(key);
+        // The target is one of the sources: both count as read.
+        ctx.db.read(key);
         if let Some(bytes) = view(&ctx.db, key)? {
             dense |= !hll::is_sparse(&bytes);
             hll::merge(&bytes, &mut registers)?;

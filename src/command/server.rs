@@ -213,6 +213,9 @@ fn time(ctx: &mut Ctx<'_>) -> Outcome {
 
 /// The client is a monitor from now on; it stays one until it ends or says RESET.
 fn monitor(ctx: &mut Ctx<'_>) -> Outcome {
+    if ctx.core.depth > 0 {
+        return Err("ERR MONITOR isn't allowed for DENY BLOCKING client".into());
+    }
     if !ctx.client.is(ClientFlags::MONITOR) {
         ctx.client.flags.insert(ClientFlags::MONITOR);
         ctx.core.monitors.push(ctx.client.id);
@@ -331,6 +334,18 @@ fn lolwut(ctx: &mut Ctx<'_>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::command::testing::Bench;
+
+    #[test]
+    fn a_transaction_does_not_become_a_monitor() {
+        let mut bench = Bench::new();
+        bench.say("MULTI");
+        bench.say("MONITOR");
+        assert_eq!(
+            bench.say("EXEC"),
+            "*1 -ERR MONITOR isn't allowed for DENY BLOCKING client"
+        );
+        assert!(bench.server.core.monitors.is_empty());
+    }
 
     #[test]
     fn flushes_and_swaps_whole_databases() {

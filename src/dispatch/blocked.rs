@@ -335,7 +335,7 @@ impl Core {
         for code in out.take_errors() {
             self.stats.error(&code);
         }
-        if client.is(super::client::ClientFlags::REPLY_OFF) {
+        if client.drops_reply() {
             out.truncate(begin);
         }
         client.out = out;

@@ -169,6 +169,13 @@ impl Client {
         self.flags.contains(flag)
     }
 
+    /// Whether the reply that has just been written is not wanted; of `CLIENT REPLY SKIP` it is the one.
+    pub fn drops_reply(&mut self) -> bool {
+        let skips = self.is(ClientFlags::REPLY_SKIP);
+        self.flags.remove(ClientFlags::REPLY_SKIP);
+        skips || self.is(ClientFlags::REPLY_OFF)
+    }
+
     pub fn client_type(&self) -> ClientType {
         if self.is(ClientFlags::REPLICA) {
             ClientType::Replica

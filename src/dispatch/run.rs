@@ -81,14 +81,9 @@ impl Runner<'_> {
             }
             Err((command, error)) => self.reject(client, out, command, error),
         }
-        if client
-            .flags
-            .intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP)
-        {
-            client.flags.remove(ClientFlags::REPLY_SKIP);
-            if !pushed {
-                out.truncate(begin);
-            }
+        // The reply of a command that waits is still to come.
+        if called != Called::Blocked && client.drops_reply() && !pushed {
+            out.truncate(begin);
         }
         if self.core.shutdown.is_some() {
             out.truncate(begin);
@@ -374,7 +369,7 @@ impl Runner<'_> {
             }
         };
         self.core.now_us = self.core.now_us.max(outer_us);
-        if done && client.is(ClientFlags::REPLY_OFF) {
+        if done && client.drops_reply() {
             out.truncate(begin);
         }
         if self.core.owes(client) {

@@ -233,7 +233,7 @@ fn functions(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
     let shared = exchange.clone();
     all.raw_set(
         "setresp",
-        command_like(lua, move |_, params| setresp(&shared, params))?,
+        command_like(lua, move |lua, params| setresp(lua, &shared, params))?,
     )?;
     let shared = exchange.clone();
     all.raw_set(
@@ -305,13 +305,20 @@ fn log(_: &Lua, params: &Params) -> Result<MultiValue, Raise> {
     Ok(MultiValue::new())
 }
 
-fn setresp(shared: &Shared, params: &Params) -> Result<MultiValue, Raise> {
+fn setresp(lua: &Lua, shared: &Shared, params: &Params) -> Result<MultiValue, Raise> {
     if params.len() != 1 {
         return Err("ERR redis.setresp() requires one argument.".into());
     }
-    let resp3 = match params.get(0)? {
-        Value::Integer(2) => false,
-        Value::Integer(3) => true,
+    let version = match params.get(0)? {
+        // As for all of Lua's own, a string that says a number is one.
+        Value::String(_) => number(lua, params, 0).unwrap_or(0.0),
+        Value::Integer(n) => n as f64,
+        Value::Number(n) => n,
+        _ => 0.0,
+    };
+    let resp3 = match version as i64 {
+        2 => false,
+        3 => true,
         _ => return Err("ERR RESP version must be 2 or 3.".into()),
     };
     shared.borrow_mut().resp3 = resp3;

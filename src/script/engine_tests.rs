@@ -190,3 +190,31 @@ fn little_memory_ends_a_reply_in_an_error() {
         "$1 a"
     );
 }
+
+#[test]
+fn misuse_of_libraries_is_told_in_the_words_of_their_authors() {
+    for (code, says) in [
+        (
+            "return cjson.encode()",
+            "bad argument #1 to 'encode' (expected 1 argument)",
+        ),
+        (
+            "return cjson.encode(1, 2)",
+            "bad argument #1 to 'encode' (expected 1 argument)",
+        ),
+        (
+            "local t = {} t.t = t return cjson.encode(t)",
+            "Cannot serialise, excessive nesting (1001)",
+        ),
+        (
+            "return cjson.decode(string.rep('[', 1001))",
+            "Found too many nested data structures (1001) at character 1001",
+        ),
+        ("redis.setresp('4')", "RESP version must be 2 or 3."),
+        ("redis.setresp({})", "RESP version must be 2 or 3."),
+    ] {
+        let text = say(code);
+        assert!(text.contains(says), "{code}: {text}");
+    }
+    assert_eq!(say("redis.setresp('3') return 'a'"), "$1 a");
+}

@@ -212,13 +212,13 @@ impl Scripts {
         let Some(running) = &mut self.running else {
             return Err(Error::new("NOTBUSY No scripts in execution right now."));
         };
-        if running.is_function != is_function {
-            return Err(busy);
-        }
         if running.wrote {
             return Err(Error::new(
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
             ));
+        }
+        if running.is_function != is_function {
+            return Err(busy);
         }
         running.kill = true;
         Ok(())

@@ -213,6 +213,7 @@ host.libraries.cjson.encode = nil
 for name, functions in next, host.libraries do base[name] = library(functions) end
 -- What a view shows can be told, too.
 content[base.cjson].encode = bind(function(...)
+  if select("#", ...) == 0 then return encode(0) end
   local value = ...
   if type(value) == "table" and content[value] then value = content[value] end
   return encode(select("#", ...), value, select(2, ...))

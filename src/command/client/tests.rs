@@ -77,6 +77,18 @@ fn replies_are_dropped_on_request() {
 }
 
 #[test]
+fn the_skipped_reply_may_be_one_that_is_waited_for() {
+    let mut bench = Bench::new();
+    let id = bench.join(false);
+    assert_eq!(bench.say_as(id, "CLIENT REPLY SKIP"), "");
+    assert!(bench.waits(id, "BLPOP l 0"));
+    assert_eq!(bench.say("RPUSH l a"), ":1");
+    assert_eq!(bench.heard(id), "");
+    assert_eq!(bench.say("EXISTS l"), ":0");
+    assert_eq!(bench.say_as(id, "PING"), "+PONG");
+}
+
+#[test]
 fn a_pause_only_grows() {
     let mut bench = Bench::new();
     assert_eq!(bench.say("CLIENT PAUSE 100000 WRITE"), "+OK");

@@ -88,3 +88,14 @@ fn foreign_and_broken_strings_are_refused() {
     );
     assert_eq!(b.run(&["GET", "h"])[6..][..value.len()], value);
 }
+
+#[test]
+fn a_merge_reads_its_target_and_its_sources() {
+    let mut b = Bench::new();
+    b.handle("PFMERGE a b").expect("no error");
+    let events = b.server.ks.effects.events.drain(..);
+    let events: Vec<String> = events
+        .map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key)))
+        .collect();
+    assert_eq!(events, ["keymiss a", "keymiss b", "new a", "pfadd a"]);
+}

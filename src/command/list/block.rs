@@ -102,8 +102,8 @@ fn move_or_wait(
 
 /// `BLMPOP timeout numkeys key [key …] LEFT|RIGHT [COUNT count]`
 pub(super) fn blmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let timeout = ctx.timeout(1)?;
     let (keys, end, count) = read_mpop(ctx, 2)?;
+    let timeout = ctx.timeout(1)?;
     if !pop_first(ctx, keys, end, count)? {
         wait(ctx, keys, timeout, |_, _, out| out.null_array());
     }

@@ -104,7 +104,8 @@ pub fn function_delete(ctx: &mut Ctx<'_>) -> Outcome {
 /// `FUNCTION FLUSH [ASYNC | SYNC]`
 pub fn function_flush(ctx: &mut Ctx<'_>) -> Outcome {
     if ctx.args.len() > 3 {
-        return Err(syntax("flush"));
+        let sub = String::from_utf8_lossy(&ctx.args[1]).into_owned();
+        return Err(syntax(&sub));
     }
     if ctx.args.len() == 3 && !ctx.args.is(2, "async") && !ctx.args.is(2, "sync") {
         return Err(Error::new(

@@ -59,3 +59,12 @@ fn effects_go_where_a_script_says() {
     bench.say("SET e 5");
     assert!(bench.server.ks.log.take().instead.is_empty());
 }
+
+#[test]
+fn function_flush_names_what_was_said() {
+    let mut bench = Bench::new();
+    assert_eq!(
+        bench.say("FUNCTION FLUSH ASYNC SYNC"),
+        "-ERR unknown subcommand or wrong number of arguments for 'FLUSH'. Try FUNCTION HELP."
+    );
+}

@@ -24,8 +24,7 @@ type Ids = SmallVec<[StreamId; 16]>;
 /// `XACK key group id [id …]`
 pub(super) fn xack(ctx: &mut Ctx<'_>) -> Outcome {
     let (key, name) = (ctx.args.get(1), ctx.args.get(2));
-    ctx.db.expire_if_due(key);
-    let stream = ctx.db.peek_as::<StreamMut>(key)?;
+    let stream = ctx.db.read_as::<StreamMut>(key)?;
     if stream.and_then(|stream| stream.group(name)).is_none() {
         ctx.out.int(0);
         return Ok(());
@@ -191,8 +190,7 @@ fn on_group(
 pub(super) fn xclaim(ctx: &mut Ctx<'_>) -> Outcome {
     // The group is looked up before anything is read.
     let (key, name) = (ctx.args.get(1), ctx.args.get(2));
-    ctx.db.expire_if_due(key);
-    let stream = ctx.db.peek_as::<StreamMut>(key)?;
+    let stream = ctx.db.read_as::<StreamMut>(key)?;
     if stream.and_then(|stream| stream.group(name)).is_none() {
         return Err(no_group(key, name, ""));
     }
@@ -294,6 +292,7 @@ pub(super) fn xautoclaim(ctx: &mut Ctx<'_>) -> Outcome {
     }
     let now_ms = ctx.now_ms();
     let (mut found, mut gone, mut cursor) = (Ids::new(), Ids::new(), StreamId::MIN);
+    ctx.db.read(claim.key);
     let stream = claim.stream(ctx)?;
     if let Some(group) = stream.group(claim.group) {
         let attempts = count.saturating_mul(ATTEMPTS);

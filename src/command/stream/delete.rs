@@ -91,8 +91,7 @@ pub(super) fn xdelex(ctx: &mut Ctx<'_>) -> Outcome {
 /// `XACKDEL key group [KEEPREF|DELREF|ACKED] IDS numids id [id …]`
 pub(super) fn xackdel(ctx: &mut Ctx<'_>) -> Outcome {
     let (key, name) = (ctx.args.get(1), ctx.args.get(2));
-    ctx.db.expire_if_due(key);
-    let stream = ctx.db.peek_as::<StreamMut>(key)?;
+    let stream = ctx.db.read_as::<StreamMut>(key)?;
     let there = stream.is_some_and(|stream| stream.group(name).is_some());
     let (kind, ids) = read(ctx, 3)?;
     let mut done: SmallVec<[i64; 16]> = SmallVec::from_elem(NOT_THERE, ids.len());

@@ -173,8 +173,7 @@ fn positions(ctx: &mut Ctx<'_>, request: &Request<'_>) -> Result<SmallVec<[Strea
     let mut from = SmallVec::new();
     for (at, (key, text)) in request.keys.iter().zip(request.ids.iter()).enumerate() {
         if let Some((group, _)) = request.group {
-            ctx.db.expire_if_due(key);
-            let stream = ctx.db.peek_as::<StreamMut>(key)?;
+            let stream = ctx.db.read_as::<StreamMut>(key)?;
             if stream.and_then(|stream| stream.group(group)).is_none() {
                 return Err(no_group(key, group, " in XREADGROUP with GROUP option"));
             }

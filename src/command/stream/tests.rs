@@ -262,3 +262,20 @@ fn a_read_of_a_wrong_type_replies_once() {
     assert_eq!(bench.say("XREAD STREAMS s other 0 0"), wrong);
     assert_eq!(bench.say("XREAD STREAMS other s 0 0"), wrong);
 }
+
+#[test]
+fn what_reads_a_group_announces_that_the_key_is_missing() {
+    for line in [
+        "XREADGROUP GROUP g c STREAMS k >",
+        "XACK k g 1-1",
+        "XCLAIM k g c 0 1-1",
+        "XAUTOCLAIM k g c 0 0",
+    ] {
+        let mut bench = Bench::new();
+        // Most of these end in an error.
+        let _ = bench.handle(line);
+        let events = &bench.server.ks.effects.events;
+        let names: Vec<&str> = events.iter().map(|event| event.name).collect();
+        assert_eq!(names, ["keymiss"], "{line}");
+    }
+}

@@ -63,8 +63,8 @@ fn pop_or_wait(ctx: &mut Ctx<'_>, end: End) -> Outcome {
 
 /// `BZMPOP timeout numkeys key [key …] MIN|MAX [COUNT count]`
 pub(super) fn bzmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let timeout = ctx.timeout(1)?;
     let (keys, end, count) = read_mpop(ctx, 2)?;
+    let timeout = ctx.timeout(1)?;
     if !pop_first(ctx, keys, end, count)? {
         wait(ctx, keys, timeout);
     }

@@ -60,7 +60,8 @@ pub fn library(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
     let (shared, set) = (exchange.clone(), settings.clone());
     let encode = native(lua, move |lua, params| {
         if params.len() != 1 {
-            return Err(bad_argument(lua, 1, "expected 1 argument"));
+            // The prelude stands between the script and this function: the name cannot be looked up.
+            return Err("bad argument #1 to 'encode' (expected 1 argument)".into());
         }
         let now = *set.borrow();
         let text = encode::encode(lua, &shared, &now, &params.get(0)?)?;

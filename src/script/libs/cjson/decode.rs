@@ -250,7 +250,11 @@ impl Parser<'_> {
     fn descend(&self, depth: usize) -> Result<(), Raise> {
         room_for(self.lua, self.shared, 0)?;
         if depth as i64 > self.settings.decode_max_depth || depth > DEPTH_MAX {
-            return Err(format!("Found too many nested data structures ({depth})").into());
+            return Err(format!(
+                "Found too many nested data structures ({depth}) at character {}",
+                self.at
+            )
+            .into());
         }
         Ok(())
     }

@@ -130,7 +130,7 @@ impl Encoder<'_> {
 
     fn table(&mut self, value: &Value, table: &Table, depth: usize) -> Result<(), Raise> {
         if depth as i64 > self.settings.encode_max_depth || depth > DEPTH_MAX {
-            return Err(format!("Cannot serialise, excessive depth ({depth})").into());
+            return Err(format!("Cannot serialise, excessive nesting ({depth})").into());
         }
         match self.array_length(value, table)? {
             Some(len) if len > 0 => self.array(table, len, depth),
