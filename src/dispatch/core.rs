@@ -253,15 +253,9 @@ impl Core {
     }
 
     /// What is kept for slow replicas beyond the backlog.
-    fn slow_replicas_memory(&self) -> u64 {
+    pub fn slow_replicas_memory(&self) -> u64 {
         let buffers = self.repl.buffer_memory();
         buffers.saturating_sub(self.config.repl_backlog_size)
-    }
-
-    /// All memory that does not count towards `maxmemory`.
-    pub fn uncounted_memory(&self) -> u64 {
-        self.slow_replicas_memory()
-            .saturating_add(self.aof.memory())
     }
 
     /// The pause that is in force now, if any.

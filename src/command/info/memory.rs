@@ -152,8 +152,7 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     ratios(lines, &memory);
     let buffers = source.core.repl.buffer_memory();
     let beyond = buffers.saturating_sub(config.repl_backlog_size);
-    let uncounted = source.core.uncounted_memory();
-    lines.field("mem_not_counted_for_evict", uncounted);
+    lines.field("mem_not_counted_for_evict", beyond);
     lines.field("mem_replication_backlog", buffers - beyond);
     lines.field("mem_total_replication_buffers", buffers);
     let replicas = source.core.repl.online().next().is_some();
