@@ -59,14 +59,19 @@ impl Chunk {
         self.set_apart();
     }
 
+    /// Bytes that it takes in the file at most, about.
+    fn framed_room(&self) -> usize {
+        self.bytes.len() + 48 * self.ends.len() + 128
+    }
+
     /// Whether `next` may become a part of this.
-    fn takes(&self, next: &Chunk) -> bool {
+    pub(super) fn takes(&self, next: &Chunk) -> bool {
         let len = self.bytes.len() + next.bytes.len();
         len <= JOINED && next.history.is_none() && next.time_s == self.time_s
     }
 
     /// Puts what comes next behind this.
-    fn join(&mut self, next: &Chunk) {
+    pub(super) fn join(&mut self, next: &Chunk) {
         let base = self.bytes.len();
         self.bytes.extend_from_slice(&next.bytes);
         let ends = next.ends.iter().map(|(at, offset)| (base + at, *offset));
@@ -241,6 +246,11 @@ impl Sink {
         buf.clear();
         let mut begun = self.begun;
         let mut history = self.history.clone();
+        let room: usize = chunks.iter().map(Chunk::framed_room).sum();
+        if buf.capacity() < room {
+            self.buf_apart.set(size_class(room) as u64);
+            buf.reserve_exact(room);
+        }
         for chunk in &chunks {
             let noted = (&mut last_time_s, &mut begun, &mut history);
             frame_chunk(&mut buf, chunk, &mut chain, noted);

@@ -314,8 +314,16 @@ impl Shared {
     }
 
     fn push(&self, job: Job) {
+        let mut queue = lock(&self.queue);
+        if let (Some(Job::Data(last)), Job::Data(next)) = (queue.jobs.last_mut(), &job)
+            && last.takes(next)
+        {
+            // The writer has been woken for what it joins.
+            return last.join(next);
+        }
         self.busy.fetch_add(1, Ordering::AcqRel);
-        lock(&self.queue).jobs.push(job);
+        queue.jobs.push(job);
+        drop(queue);
         self.wake.notify_one();
     }
 
