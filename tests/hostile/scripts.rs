@@ -206,6 +206,21 @@ fn a_script_that_wrote_ends_with_the_server() {
     assert_eq!(server.wait_for_exit(Duration::from_secs(10)), Some(0));
 }
 
+/// Time stands still for a script, but not for one that waits for it to go by and has written, so that nothing ends it.
+#[test]
+fn a_script_that_waits_for_time_to_go_by_ends() {
+    let server = Server::with_options(&["--busy-reply-threshold", "50"]);
+    let mut client = server.connect();
+    let code = "redis.call('set', 'x', 1)
+        local function us() local t = redis.call('time') return t[1] * 1000000 + t[2] end
+        local begin, same = us(), 0
+        for n = 1, 10 do if us() == begin then same = same + 1 end end
+        while us() < begin + 200000 do end
+        return same";
+    assert_eq!(client.call(&["EVAL", code, "0"]).int(), 10);
+    assert_eq!(client.line("GET x").text(), "1");
+}
+
 /// S16: a replica's script runs for long while its master sends a whole data set and the end of all functions.
 #[test]
 fn a_full_sync_while_a_script_runs() {
