@@ -249,6 +249,9 @@ impl CommandLog {
 
     /// Forgets the present unit: the process ends in the middle of it.
     pub fn drop_unit(&mut self) {
+        if !self.is_in_unit() {
+            return;
+        }
         self.offset -= (self.pending.len() - self.unit_start) as u64;
         self.pending.truncate(self.unit_start);
         self.units.truncate(self.unit);
@@ -332,6 +335,29 @@ mod tests {
         );
         assert_eq!(log.offset(), taken.bytes.len() as u64);
         assert_eq!(taken.units.len(), 3);
+    }
+
+    #[test]
+    fn a_dropped_unit_leaves_what_was_before_it() {
+        let mut log = CommandLog::default();
+        log.attach(Consumer::File);
+        log.append(0, [&b"A"[..]].into_iter());
+        log.end_unit(true);
+        let before = log.take();
+        // Nothing has begun.
+        log.drop_unit();
+        assert_eq!(log.offset(), before.offset);
+        log.append(0, [&b"B"[..]].into_iter());
+        log.end_unit(true);
+        let whole = log.offset();
+        log.drop_unit();
+        log.append(0, [&b"C"[..]].into_iter());
+        log.append(0, [&b"D"[..]].into_iter());
+        log.drop_unit();
+        assert_eq!(log.offset(), whole);
+        let taken = log.take();
+        assert_eq!(taken.bytes, b"*1\r\n$1\r\nB\r\n");
+        assert_eq!((taken.units.len(), taken.offset), (1, whole));
     }
 
     #[test]

@@ -22,7 +22,7 @@ const ROWS: &[(&str, Want)] = &[
     (r#"EVAL "local t = {} for i = 1, 9000 do t[i] = 1 end return redis.call('lpush', 'l', unpack(t))" 0"#, Error("ERR user_script:1: too many results to unpack")),
     (r#"EVAL "return cjson.decode(string.rep('[', 1e6))" 0"#, Error("ERR user_script:1: Found too many nested data structures (1001)")),
     (r#"EVAL "cjson.decode_max_depth(1e9) return cjson.decode(string.rep('[', 1e6))" 0"#, Error("ERR user_script:1: Found too many nested data structures (1501)")),
-    (r#"EVAL "local t = {} for i = 1, 2000 do t = {t} end return cjson.encode(t)" 0"#, Error("ERR user_script:1: Cannot serialise, excessive depth")),
+    (r#"EVAL "local t = {} for i = 1, 2000 do t = {t} end return cjson.encode(t)" 0"#, Error("ERR user_script:1: Cannot serialise, excessive nesting (1001)")),
     (r#"EVAL "local function f() return coroutine.wrap(f)() end f()" 0"#, Error("ERR")),
     (r#"EVAL "local function f() return f() + 1 end f()" 0"#, Error("ERR user_script:1: stack overflow")),
     (r#"EVAL "return string.find(string.rep('a', 100), string.rep('a-', 1e6))" 0"#, Error("ERR user_script:1: pattern too complex")),
