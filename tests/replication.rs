@@ -189,6 +189,10 @@ fn an_empty_or_younger_master_of_another_history_is_refused() {
     let keeper = server(&[]);
     follow(&mut keeper.connect(), old.port());
     (0..30).for_each(|round| write(&mut o, round));
+    // Some of the keys live for some ms only.
+    until("they are over", || {
+        o.call(&["KEYS", "short:*"]).items().is_empty()
+    });
     until_same(&mut o, &mut keeper.connect());
     let before = digest(&mut o);
     let port = empty.port().to_string();
