@@ -204,14 +204,18 @@ fn watch_signals(sender: Sender<Message>) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let run = move || runtime.block_on(pass_signals(&sender));
+    let (begun, begins) = std::sync::mpsc::channel();
+    let run = move || runtime.block_on(pass_signals(&sender, begun));
     std::thread::Builder::new()
         .name("ferrite-signals".into())
         .spawn(run)?;
+    // Before that, a signal would end the process as it is. An error means that there is nothing to wait for.
+    let _ = begins.recv();
     Ok(())
 }
 
-async fn pass_signals(sender: &Sender<Message>) {
+/// Hands signals to the actor. `begun` is told when they are watched.
+async fn pass_signals(sender: &Sender<Message>, begun: std::sync::mpsc::Sender<()>) {
     use tokio::signal::unix::{SignalKind, signal};
     let streams = (
         signal(SignalKind::terminate()),
@@ -223,6 +227,8 @@ async fn pass_signals(sender: &Sender<Message>) {
         tracing::warn!("Can't watch SIGTERM, SIGINT and SIGHUP");
         return;
     };
+    // Nobody may have waited.
+    let _ = begun.send(());
     loop {
         let name = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
