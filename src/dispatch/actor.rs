@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use send_wrapper::SendWrapper;
 
 use super::busy::TurnStack;
-use super::client::{Client, Waiting};
+use super::client::{Client, ClientFlags, Waiting};
 use super::core::Core;
 use super::prefetch::PREFETCH;
 use super::server::{Server, Turn};
@@ -283,8 +283,11 @@ impl Actor {
             // Replies that are due still go out; what waits for others is given up, as in Redis.
             Message::Eof { id, .. } => {
                 let core = &mut self.server.core;
-                let waits = core.clients.get(id).is_some_and(|c| c.blocked.is_some());
-                if waits || core.paused.contains(&id) {
+                let Some(client) = core.clients.get_mut(id) else {
+                    return;
+                };
+                client.flags.insert(ClientFlags::EOF);
+                if client.blocked.is_some() || core.paused.contains(&id) {
                     core.end_client(id);
                 }
             }
@@ -328,7 +331,7 @@ impl Actor {
 
     /// Runs a client's batch for one turn.
     fn drive(&mut self, slot: usize, mut client: Box<Client>, mut waiting: Waiting) {
-        let id = client.id;
+        let (id, mut gives_up) = (client.id, false);
         self.server.core.stats.writes += 1;
         match self.server.run_batch(&mut client, &mut waiting) {
             Turn::Done => self
@@ -342,6 +345,7 @@ impl Actor {
             turn => {
                 self.server.reply_when_safe(&mut client, None);
                 client.waiting = Some(waiting);
+                gives_up = client.is(ClientFlags::EOF) && !matches!(turn, Turn::Yield);
                 match turn {
                     Turn::Paused => self.server.core.paused.push_back(id),
                     Turn::Blocked => {}
@@ -351,6 +355,11 @@ impl Actor {
         }
         let check = client.conn.pending_out.load(Ordering::Relaxed) > 0;
         self.server.core.clients.put_back(slot, client);
+        if gives_up {
+            // What it is told before that still goes out.
+            conn::write_posted();
+            return self.server.core.end_client(id);
+        }
         self.server.core.weigh(id);
         if check {
             self.server.core.check_output_limit(id);

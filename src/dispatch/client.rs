@@ -51,6 +51,8 @@ bitflags! {
         const PUSHED = 1 << 13;
         /// `CLIENT TRACKING ON`.
         const TRACKING = 1 << 14;
+        /// The peer sends nothing more: it is not to wait for anything.
+        const EOF = 1 << 15;
     }
 }
 

@@ -26,6 +26,7 @@ scenarios!(
     endless_requests,
     fairness,
     slow_and_fast_readers,
+    nobody_waits_whose_peer_has_gone,
     storm_of_resets,
     maxclients,
     no_file_descriptors,

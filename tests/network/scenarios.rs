@@ -629,6 +629,30 @@ pub fn slow_and_fast_readers(options: &[&str]) {
     assert_well(&mut server);
 }
 
+/// A client whose first command is served while it goes is not left waiting in its second one.
+pub fn nobody_waits_whose_peer_has_gone(options: &[&str]) {
+    let mut server = Server::with_options(options);
+    let mut pusher = server.connect();
+    for round in 0..300u64 {
+        let mut stream = raw(&server);
+        stream
+            .write_all(b"BRPOPLPUSH a b 0\r\nBRPOPLPUSH a b 0\r\n")
+            .unwrap();
+        eventually("it waits", || {
+            info_field(&mut pusher, "blocked_clients") == "1"
+        });
+        pusher.send(&["LPUSH", "a", "x"]).expect("send");
+        sleep(Duration::from_micros(round % 30 * 10));
+        drop(stream);
+        pusher.read().expect("the length");
+        eventually("it has gone", || {
+            info_field(&mut pusher, "blocked_clients") == "0"
+        });
+        pusher.call(&["DEL", "a", "b"]);
+    }
+    assert_well(&mut server);
+}
+
 /// Connections that are reset at once.
 pub fn storm_of_resets(options: &[&str]) {
     let mut server = Server::with_options(options);
