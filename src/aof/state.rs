@@ -86,9 +86,8 @@ pub struct State {
 fn room() -> u64 {
     static ROOM: LazyLock<u64> =
         LazyLock::new(|| (sys::total_memory() / 8).clamp(16 << 20, 1 << 30));
-    // As a test wants it: nothing fails here.
-    let full = "aof.room";
-    if failpoint::pass(full).is_err() {
+    // As a test wants it.
+    if failpoint::pass("aof.room").is_err() {
         return 1 << 20;
     }
     *ROOM

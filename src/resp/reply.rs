@@ -151,8 +151,7 @@ impl Reply {
     /// Takes off what is behind the first `at` bytes.
     pub fn split_off(&mut self, at: usize) -> Vec<Chunk> {
         let (mut skip, mut later) = (at, Vec::new());
-        let spare = Vec::new();
-        let (chunks, last) = self.take(spare);
+        let (chunks, last) = self.take(Vec::new());
         for chunk in chunks.into_iter().chain([Chunk::Owned(last)]) {
             let bytes = chunk.bytes();
             if skip >= bytes.len() {

@@ -44,8 +44,14 @@ const SAVE_STEPS: &[&str] = &[
     "replace.done",
 ];
 
-/// Steps that other tests come to: errors of the disk, and the file of an older Redis.
-const ELSEWHERE: &[&str] = &["aof.recover-write", "aof.recover-fsync", "aof.upgrade"];
+/// Steps that other tests come to: errors of the disk, the file of an older Redis, and a disk that is slow (nothing is
+/// written at that point).
+const ELSEWHERE: &[&str] = &[
+    "aof.recover-write",
+    "aof.recover-fsync",
+    "aof.upgrade",
+    "aof.room",
+];
 
 /// A generator for moments; the seed is in the failure's output.
 fn next(seed: &mut u64) -> u64 {

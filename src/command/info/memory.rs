@@ -151,7 +151,7 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("maxmemory_policy", config.maxmemory_policy.name());
     ratios(lines, &memory);
     let buffers = source.core.repl.buffer_memory();
-    let beyond = buffers.saturating_sub(config.repl_backlog_size);
+    let beyond = source.core.slow_replicas_memory();
     lines.field("mem_not_counted_for_evict", beyond);
     lines.field("mem_replication_backlog", buffers - beyond);
     lines.field("mem_total_replication_buffers", buffers);
