@@ -34,21 +34,23 @@ pub struct HeldReply {
 }
 
 impl HeldReply {
-    /// All of an output of `len` bytes waits, what is behind the present steps for `offset`.
-    fn add(&mut self, offset: u64, len: usize, batch: Option<Box<Batch>>) {
-        let offset = match self.steps.last_mut() {
+    /// All of an output of `len` bytes waits, what is behind the present steps for `offset`. True if that is a step of
+    /// its own.
+    fn add(&mut self, offset: u64, len: usize, batch: Option<Box<Batch>>) -> bool {
+        let (needed, is_new) = match self.steps.last_mut() {
             Some((last, end)) if *last >= offset => {
                 *end = len;
-                *last
+                (*last, false)
             }
             _ => {
                 self.steps.push((offset, len));
-                offset
+                (offset, true)
             }
         };
         if let Some(batch) = batch {
-            self.batch = Some((offset, batch));
+            self.batch = Some((needed, batch));
         }
+        is_new
     }
 
     /// Bytes that wait.
@@ -88,10 +90,11 @@ impl Held {
 
     /// What a client's output holds and does not wait yet waits for this offset.
     pub fn hold(&mut self, client: &mut Client, offset: u64, batch: Option<Box<Batch>>) {
-        self.queue.push_back((offset, client.id));
         let len = client.out.len();
         let held = client.held.get_or_insert_default();
-        held.add(offset, len, batch);
+        if held.add(offset, len, batch) {
+            self.queue.push_back((offset, client.id));
+        }
     }
 
     /// Hands out what depends on no log, behind what waits.
