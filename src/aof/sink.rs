@@ -72,10 +72,12 @@ impl Chunk {
 
     /// Puts what comes next behind this.
     pub(super) fn join(&mut self, next: &Chunk) {
-        let base = self.bytes.len();
-        self.bytes.extend_from_slice(&next.bytes);
-        let ends = next.ends.iter().map(|(at, offset)| (base + at, *offset));
-        self.ends.extend(ends);
+        let (bytes, ends) = (&mut self.bytes, &mut self.ends);
+        self.apart.during(|| {
+            let base = bytes.len();
+            bytes.extend_from_slice(&next.bytes);
+            ends.extend(next.ends.iter().map(|(at, offset)| (base + at, *offset)));
+        });
         self.offset = next.offset;
         self.set_apart();
     }
@@ -268,6 +270,9 @@ impl Sink {
         let bytes = buf.len() as u64;
         if buf.capacity() <= KEEP_BUF {
             self.buf = buf;
+        } else {
+            // Before it is no longer counted apart.
+            drop(buf);
         }
         self.buf_apart.set(size_class(self.buf.capacity()) as u64);
         if let Err(error) = result {
@@ -376,12 +381,9 @@ impl Sink {
 
     /// The plan was carried out. Returns what the completed parts hold, and where the current one is safe.
     pub fn synced(&mut self, plan: &Plan) -> (Vec<(String, Sum)>, Option<SafePoint>) {
-        let freed: Vec<Chunk> = self
-            .unsafe_chunks
-            .drain(..plan.chunks.min(self.unsafe_chunks.len()))
-            .collect();
-        self.planned = self.planned.saturating_sub(freed.len());
-        drop(freed);
+        let freed = plan.chunks.min(self.unsafe_chunks.len());
+        self.unsafe_chunks.drain(..freed);
+        self.planned = self.planned.saturating_sub(freed);
         let sums = self
             .closed
             .drain(..plan.closed)

@@ -122,7 +122,7 @@ impl Default for State {
 impl State {
     /// Bytes of commands that are on their way to the file, or kept until they are known to be on the disk.
     pub fn memory(&self) -> u64 {
-        alloc::memory_apart()
+        alloc::memory_apart(alloc::Kind::Aof)
     }
 
     /// Starts the threads that write to `sink`.

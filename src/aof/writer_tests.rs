@@ -126,19 +126,19 @@ fn writes_at_once_or_after_a_sync_as_the_policy_says() {
 fn what_is_kept_for_the_file_is_counted_and_let_go() {
     let _alone = failpoint::alone();
     let mut bench = Bench::new("memory", AppendFsync::EverySec);
-    let empty = alloc::memory_apart();
+    let empty = alloc::memory_apart(alloc::Kind::Aof);
     bench.put(1000);
-    let kept = alloc::memory_apart() - empty;
+    let kept = alloc::memory_apart(alloc::Kind::Aof) - empty;
     let bytes = bench.offset;
     assert!((bytes..bytes * 8).contains(&kept), "{kept} for {bytes}");
     for _ in 0..50 {
         bench.put(1000);
     }
-    let kept = alloc::memory_apart();
+    let kept = alloc::memory_apart(alloc::Kind::Aof);
     assert!(kept > 1 << 20, "{kept}");
     bench.wait_synced();
     // The buffer stays, no command does.
-    let rest = alloc::memory_apart();
+    let rest = alloc::memory_apart(alloc::Kind::Aof);
     assert!(rest <= 256 << 10, "{rest}");
     assert!(bench.end());
 }

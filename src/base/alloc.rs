@@ -25,10 +25,11 @@ const SLOTS: usize = 64;
 #[repr(align(64))]
 struct Slot(AtomicI64);
 
-static COUNTS: [Slot; SLOTS] = [const { Slot(AtomicI64::new(0)) }; SLOTS];
+/// Behind each thread's own slot, at a distance of [`SLOTS`], is the one that it adds to within [`Apart::during`].
+static COUNTS: [Slot; 2 * SLOTS] = [const { Slot(AtomicI64::new(0)) }; 2 * SLOTS];
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
-static APART: AtomicI64 = AtomicI64::new(0);
+static APART: [AtomicI64; 2] = [const { AtomicI64::new(0) }; 2];
 
 thread_local! {
     static MINE: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -126,30 +127,72 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// Memory that is counted apart from [`used_memory`] as long as this lives: what is only on its way to a file, and
-/// would be in the system's page cache elsewhere.
+/// What is counted apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// What is only on its way to the append-only file, and would be in the system's page cache elsewhere.
+    #[default]
+    Aof,
+    /// Sessions of TLS, which elsewhere belong to a library with an allocator of its own.
+    Tls,
+}
+
+/// Memory that is counted apart from [`used_memory`] as long as this lives.
 #[derive(Debug, Default)]
-pub struct Apart(u64);
+pub struct Apart {
+    kind: Kind,
+    bytes: u64,
+}
 
 impl Apart {
-    pub fn new(bytes: u64) -> Apart {
-        let mut apart = Apart(0);
+    pub fn new(kind: Kind, bytes: u64) -> Apart {
+        let mut apart = Apart { kind, bytes: 0 };
         apart.set(bytes);
         apart
     }
 
     /// So many bytes from now on.
     pub fn set(&mut self, bytes: u64) {
-        let before = std::mem::replace(&mut self.0, bytes);
+        let before = std::mem::replace(&mut self.bytes, bytes);
         if before != bytes {
-            APART.fetch_add(bytes as i64 - before as i64, Ordering::Relaxed);
+            APART[self.kind as usize].fetch_add(bytes as i64 - before as i64, Ordering::Relaxed);
         }
+    }
+
+    /// Does `work`, and counts apart what it allocates beyond what it frees. Nobody sees what it has only for a moment.
+    /// Below 0 nothing is counted: what it frees may have been there before.
+    pub fn during<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        count(0);
+        let own = MINE.get();
+        if own >= SLOTS - 1 {
+            // Shared with other threads, or within another one of these.
+            return work();
+        }
+        let aside = Aside(own);
+        MINE.set(own + SLOTS);
+        let result = work();
+        let change = COUNTS[own + SLOTS].0.load(Ordering::Relaxed);
+        self.set(self.bytes.saturating_add_signed(change));
+        drop(aside);
+        result
+    }
+}
+
+/// As long as this lives the thread's allocations are counted aside. At the end, and if the work panics, they join the
+/// others.
+struct Aside(usize);
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        MINE.set(self.0);
+        let change = COUNTS[self.0 + SLOTS].0.swap(0, Ordering::Relaxed);
+        count(change);
     }
 }
 
 impl Clone for Apart {
     fn clone(&self) -> Apart {
-        Apart::new(self.0)
+        Apart::new(self.kind, self.bytes)
     }
 }
 
@@ -160,17 +203,21 @@ impl Drop for Apart {
 }
 
 /// Bytes that are counted apart.
-pub fn memory_apart() -> u64 {
-    APART.load(Ordering::Relaxed).max(0) as u64
+pub fn memory_apart(kind: Kind) -> u64 {
+    APART[kind as usize].load(Ordering::Relaxed).max(0) as u64
 }
 
 /// Bytes in use by the whole process, but for those counted [`Apart`]. Also keeps the peak.
 pub fn used_memory() -> u64 {
-    let all: i64 = COUNTS
+    let all: i64 = COUNTS[..SLOTS]
         .iter()
         .map(|slot| slot.0.load(Ordering::Relaxed))
         .sum();
-    let sum = all - APART.load(Ordering::Relaxed);
+    let apart: i64 = APART
+        .iter()
+        .map(|bytes| bytes.load(Ordering::Relaxed))
+        .sum();
+    let sum = all - apart;
     PEAK.fetch_max(sum, Ordering::Relaxed);
     sum.max(0) as u64
 }
@@ -209,6 +256,45 @@ pub fn purge() -> Result<(), i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// On a thread of its own, so that it has a slot if any thread has one.
+    #[test]
+    fn what_work_allocates_is_counted_apart_and_given_back() {
+        let own = || COUNTS[MINE.get()].0.load(Ordering::Relaxed);
+        let layout = |size| Layout::from_size_align(size, 8).expect("a small layout");
+        // SAFETY: the sizes are not zero, and what is freed was allocated with that layout.
+        let take = move |size| unsafe { Counting.alloc(layout(size)) };
+        // SAFETY: as above.
+        let free = move |block, size| unsafe { Counting.dealloc(block, layout(size)) };
+        let work = move || {
+            let mut apart = Apart::new(Kind::Tls, 0);
+            count(0);
+            if MINE.get() == SLOTS - 1 {
+                return;
+            }
+            let before = own();
+            let kept = apart.during(|| {
+                free(take(100_000), 100_000);
+                assert_eq!(COUNTS[MINE.get() - SLOTS].0.load(Ordering::Relaxed), before);
+                take(5000)
+            });
+            assert_eq!(apart.bytes, size_class(5000) as u64);
+            assert_eq!(own() - before, apart.bytes as i64);
+            assert!(memory_apart(Kind::Tls) >= apart.bytes);
+            apart.during(|| free(kept, 5000));
+            assert_eq!((apart.bytes, own()), (0, before));
+            let old = take(100);
+            apart.during(|| free(old, 100));
+            assert_eq!((apart.bytes, own()), (0, before));
+            let thrown = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                apart.during(|| std::panic::resume_unwind(Box::new(())))
+            }));
+            assert!(thrown.is_err() && MINE.get() < SLOTS);
+        };
+        std::thread::spawn(work)
+            .join()
+            .expect("the thread ends well");
+    }
 
     /// Many of each, for one in two or four of a class may happen to be aligned well.
     #[test]

@@ -20,6 +20,7 @@ use crate::base::mailbox::Sender;
 use crate::command::registry::{self, Names};
 use crate::config::Config;
 use crate::keyspace::evict::Pool;
+use crate::log::CommandLog;
 use crate::logging::Log;
 use crate::net::listen::Listeners;
 use crate::pubsub::PubSub;
@@ -246,10 +247,12 @@ impl Core {
     }
 
     /// `maxmemory`, and what of the memory in use is not counted towards it: deletions would make that more, not less.
-    pub fn memory_limit(&self) -> u64 {
+    /// That is what is kept for slow replicas and what `log` holds until the end of the turn.
+    pub fn memory_limit(&self, log: &CommandLog) -> u64 {
         self.config
             .maxmemory
             .saturating_add(self.slow_replicas_memory())
+            .saturating_add(log.memory() as u64)
     }
 
     /// What is kept for slow replicas beyond the backlog.

@@ -336,8 +336,7 @@ fn memory(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     if limit == 0 || alloc::used_memory() <= limit {
         return Ok(());
     }
-    // What slow replicas make us keep is no reason to evict: deletions would make it more.
-    if alloc::used_memory() <= run.core.memory_limit() {
+    if alloc::used_memory() <= run.core.memory_limit(&run.ks.log) {
         return Ok(());
     }
     if run.core.repl.is_replica() && run.core.config.replica_ignore_maxmemory {

@@ -86,8 +86,8 @@ impl Runner<'_> {
             out.truncate(begin);
         }
         if self.core.shutdown.is_some() {
+            // The connection ends with the process: whoever sees that may rely on the files.
             out.truncate(begin);
-            client.flags.insert(ClientFlags::CLOSE_AFTER_REPLY);
         }
         let client_command = command.is_some_and(|c| c.full_name.starts_with("client|"));
         if client.is(ClientFlags::TRACKING) && client.multi.is_none() && !client_command {
@@ -399,11 +399,9 @@ impl Runner<'_> {
             return true;
         }
         self.ks.effects.watching = self.core.is_watching();
-        let limit = self.core.memory_limit();
         let begin = self.core.clock.mono_us();
         let mut freed_any = false;
-        // What others are to be told takes memory too, for a moment: it is no reason to evict more.
-        while alloc::used_memory() > limit.saturating_add(self.ks.effects.bytes as u64) {
+        while alloc::used_memory() > self.eviction_limit() {
             // What was flushed goes before what is there, and what it leaves is waited for.
             if self.ks.undo.is_freeing(&self.ks.reaper)
                 || self.ks.undo.yield_memory(&self.ks.reaper)
@@ -420,7 +418,7 @@ impl Runner<'_> {
                     return false;
                 }
                 self.ks.reaper.wait();
-                if alloc::used_memory() > limit {
+                if alloc::used_memory() > self.eviction_limit() {
                     return false;
                 }
                 break;
@@ -439,6 +437,14 @@ impl Runner<'_> {
                 .latency_spike("eviction-cycle", self.core.clock.mono_us() - begin);
         }
         true
+    }
+}
+
+impl Runner<'_> {
+    /// What others are to be told of evicted keys takes memory too, for a moment: it is no reason to evict more.
+    fn eviction_limit(&self) -> u64 {
+        let told = self.ks.effects.bytes as u64;
+        self.core.memory_limit(&self.ks.log).saturating_add(told)
     }
 }
 

@@ -90,7 +90,10 @@ impl Server {
         out.set_cap(room);
         let batch = &*waiting.batch;
         let mut turn = Turn::Done;
-        while waiting.next < batch.commands.len() && !client.is(ClientFlags::CLOSE_AFTER_REPLY) {
+        let goes_on = |core: &Core, client: &Client| {
+            !client.is(ClientFlags::CLOSE_AFTER_REPLY) && core.shutdown.is_none()
+        };
+        while waiting.next < batch.commands.len() && goes_on(&self.core, client) {
             if waiting.next.is_multiple_of(PREFETCH) {
                 self.prefetch(client.db, window(batch, waiting.next));
             }
@@ -117,7 +120,7 @@ impl Server {
             }
         }
         if matches!(turn, Turn::Done)
-            && !client.is(ClientFlags::CLOSE_AFTER_REPLY)
+            && goes_on(&self.core, client)
             && let Some(fault) = waiting.fault.take()
         {
             self.refuse(client, &mut out, &fault);

@@ -230,6 +230,11 @@ impl CommandLog {
         }
     }
 
+    /// Bytes of memory that effects take until they are taken.
+    pub fn memory(&self) -> usize {
+        self.pending.capacity() + self.units.capacity() * size_of::<Unit>()
+    }
+
     /// Ends the present unit. With `whole`, several commands become one transaction; else each is a
     /// unit of its own. False if nothing was appended.
     #[inline]

@@ -330,8 +330,9 @@ impl<S: Socket> Task<S> {
     /// Tells what the input takes; the actor hears of it each time that it has doubled, and when the
     /// peer pauses.
     fn count_query(&mut self) {
-        if self.parser.filling_capacity() > 0 && self.batch.buf.capacity() > 2 * READ {
-            // Only small parts of this request come here now.
+        if self.parser.filling_capacity() > 0 && self.batch.buf.capacity() > READ {
+            // Only small parts of this request come here now. What a client takes depends on what it has sent, and not
+            // on the pieces that came.
             self.batch.buf.shrink_to(READ);
         }
         let pending = self.parser.pending_len(&self.batch);

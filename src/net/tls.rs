@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
 
 use super::socket::Socket;
+use crate::base::alloc::{Apart, Kind};
 
 /// A handshake that takes longer is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,6 +64,7 @@ impl Ready {
             stream: TcpStream::from_std(self.stream)?,
             state: Mutex::new(State {
                 session: self.session,
+                memory: Apart::new(Kind::Tls, 0),
                 taken: 0,
                 ended: false,
             }),
@@ -122,6 +124,8 @@ pub struct TlsSocket {
 
 struct State {
     session: ServerConnection,
+    /// Its buffers: up to some 100 KiB while a peer does not read.
+    memory: Apart,
     /// Bytes that are encrypted, while their records are not all written.
     taken: usize,
     /// Nothing more comes.
@@ -170,7 +174,7 @@ impl State {
             drained: false,
         };
         while self.session.wants_write() {
-            self.session.write_tls(&mut raw)?;
+            self.memory.during(|| self.session.write_tls(&mut raw))?;
         }
         Ok(())
     }
@@ -198,7 +202,7 @@ impl State {
                 }
                 Err(error) => return Err(error),
             };
-            reader.consume(n);
+            self.memory.during(|| reader.consume(n));
             total += n;
         }
         Ok(total)
@@ -218,7 +222,7 @@ impl State {
             let read = if raw.drained {
                 Err(io::ErrorKind::WouldBlock.into())
             } else {
-                self.session.read_tls(&mut raw)
+                self.memory.during(|| self.session.read_tls(&mut raw))
             };
             match read {
                 Ok(_) => {}
@@ -227,7 +231,7 @@ impl State {
                 Err(_) if total > 0 => return Ok(total),
                 Err(error) => return Err(error),
             }
-            let processed = self.session.process_new_packets();
+            let processed = self.memory.during(|| self.session.process_new_packets());
             // Answers of the protocol and alerts; what does not fit goes out with the next write.
             let _ = self.flush(stream);
             if let Err(error) = processed {
@@ -268,7 +272,10 @@ impl Socket for TlsSocket {
         let mut state = self.state();
         if state.taken == 0 {
             state.flush(&self.stream)?;
-            state.taken = state.session.writer().write_vectored(parts)?;
+            let State {
+                session, memory, ..
+            } = &mut *state;
+            state.taken = memory.during(|| session.writer().write_vectored(parts))?;
         }
         state.flush(&self.stream)?;
         Ok(std::mem::take(&mut state.taken))

@@ -34,4 +34,5 @@ scenarios!(
     ipv6,
     deep_pipelines,
     killed_in_a_pipeline,
+    ends_with_the_process,
 );

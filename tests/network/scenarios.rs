@@ -880,3 +880,26 @@ pub fn killed_in_a_pipeline(options: &[&str]) {
     }
     assert_well(&mut server);
 }
+
+/// Who has sent SHUTDOWN sees the end of the connection when the files are complete, and may copy them then. What came
+/// behind it was not executed.
+pub fn ends_with_the_process(options: &[&str]) {
+    let more = [options, &["--appendonly", "yes"]].concat();
+    let mut server = Server::with_options(&more);
+    let mut client = server.connect();
+    eventually("the file is loaded", || {
+        client.call(&["PING"]).text() == "PONG"
+    });
+    let mut stream = raw(&server);
+    let words = [&["SET", "k", "1"][..], &["SHUTDOWN"], &["INCR", "k"]];
+    let request: Vec<u8> = words.into_iter().flat_map(encode).collect();
+    stream.write_all(&request).unwrap();
+    assert_eq!(read_all(&mut stream), b"+OK\r\n");
+    let log = server.log();
+    assert!(log.contains("Redis is now ready to exit"), "{log}");
+    assert_eq!(server.wait_for_exit(Duration::from_secs(10)), Some(0));
+    let folder = server.dir().join("appendonlydir");
+    let file = std::fs::read(folder.join("appendonly.aof.1.incr.aof")).unwrap();
+    let text = String::from_utf8_lossy(&file);
+    assert!(text.contains("SET") && !text.contains("INCR"), "{text}");
+}

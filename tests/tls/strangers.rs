@@ -189,6 +189,29 @@ fn clients_are_killed_in_the_middle_of_what_they_send() {
     assert!(server.is_running());
 }
 
+/// The records that wait for a peer count towards no limit, as the library's own memory in Redis.
+#[test]
+fn the_sessions_buffers_are_counted_apart() {
+    let (server, port) = server(&[]);
+    let mut admin = server.connect();
+    let mut memory = |name: &str| {
+        let info = admin.line("INFO memory").text();
+        let field = info.lines().find_map(|line| line.strip_prefix(name));
+        field.expect(name).parse::<u64>().expect("a number")
+    };
+    let before = memory("mem_tls_sessions:");
+    server.connect().line("SETRANGE k 1000000 x");
+    let mut deaf = Open::new(port, "bob");
+    assert!(deaf.send(&"GET k\r\n".repeat(30)));
+    until("a record waits", || memory("mem_tls_sessions:") > 16 << 10);
+    let all = memory("used_memory:");
+    let beside = memory("mem_clients_normal:") + memory("used_memory_startup:");
+    // The key, and little else.
+    assert!(all < beside + (2 << 20), "{all} {beside}");
+    drop(deaf);
+    until("it is given back", || memory("mem_tls_sessions:") == before);
+}
+
 #[test]
 fn there_are_no_more_clients_than_maxclients() {
     let (server, port) = server(&["--maxclients", "5"]);

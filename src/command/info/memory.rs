@@ -160,6 +160,7 @@ pub fn write(lines: &mut Lines<'_>, source: &Source<'_>) {
     lines.field("mem_clients_normal", memory.clients);
     lines.zeros(&["mem_cluster_links"]);
     lines.field("mem_aof_buffer", source.core.aof.memory());
+    lines.field("mem_tls_sessions", alloc::memory_apart(alloc::Kind::Tls));
     lines.field("mem_undo", source.ks.undo.bytes());
     lines.field("mem_allocator", "jemalloc-5.3.0");
     lines.zeros(&[

@@ -76,6 +76,7 @@ pub static ROWS: &[Row] = &[
     row("mem_clients_normal", "mem_clients_normal", Gauge, "Bytes of clients."),
     row("mem_cluster_links", "mem_cluster_links_bytes", Gauge, "Bytes of cluster links."),
     row("mem_aof_buffer", "mem_aof_buffer_bytes", Gauge, "Bytes that wait for the append-only file."),
+    row("mem_tls_sessions", "mem_tls_sessions_bytes", Gauge, "Bytes of sessions of TLS."),
     row("mem_replication_backlog", "mem_replication_backlog_bytes", Gauge, "Bytes of the backlog."),
     row("mem_total_replication_buffers", "mem_total_replication_buffers_bytes", Gauge, "Bytes of the backlog and of replicas."),
     row("mem_overhead_db_hashtable_rehashing", "mem_overhead_db_hashtable_rehashing_bytes", Gauge, "Always 0: tables grow without rehashing."),
