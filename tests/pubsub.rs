@@ -132,6 +132,43 @@ fn keys_are_invalidated_before_the_reply_that_evicted_them() {
     assert_eq!(next(&mut client), "PONG");
 }
 
+/// What clients are told of evicted keys takes more memory than these did, until it is written: by the end of the turn,
+/// or later by another thread.
+#[test]
+fn telling_of_evicted_keys_evicts_no_more() {
+    for threads in ["1", "4"] {
+        let server = Server::with_options(&["--io-threads", threads]);
+        let mut admin = server.connect();
+        let key = |n: usize| format!("{n}{}", "x".repeat(1000));
+        let keys: Vec<String> = (0..300).map(key).collect();
+        let sets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["SET", key, "v"]).collect();
+        admin.pipeline(&sets);
+        let gets: Vec<Vec<&str>> = keys.iter().map(|key| vec!["GET", key]).collect();
+        let mut trackers: Vec<Client> = (0..30).map(|_| server.connect_resp3()).collect();
+        for tracker in &mut trackers {
+            assert_eq!(say(tracker, "CLIENT TRACKING ON"), "OK");
+            tracker.pipeline(&gets);
+        }
+        let info = admin.line("INFO memory").text();
+        let used = info
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
+        let used: u64 = used.expect("used_memory").parse().expect("a number");
+        let limit = (used - 40_000).to_string();
+        let mut commands = vec![
+            vec!["CONFIG", "SET", "maxmemory-policy", "allkeys-random"],
+            vec!["CONFIG", "SET", "maxmemory", &limit],
+        ];
+        commands.resize(100, vec!["PING"]);
+        admin.pipeline(&commands);
+        let left = admin.line("DBSIZE").int();
+        assert!((200..300).contains(&left), "{left} with {threads} threads");
+        for tracker in &mut trackers {
+            assert!(next(tracker).starts_with(">[invalidate ["));
+        }
+    }
+}
+
 #[test]
 fn events_of_keys_come_on_time() {
     let server = Server::with_options(&["--notify-keyspace-events", "KEA"]);

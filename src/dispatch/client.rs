@@ -53,6 +53,10 @@ bitflags! {
         const TRACKING = 1 << 14;
         /// The peer sends nothing more: it is not to wait for anything.
         const EOF = 1 << 15;
+        /// It was given output since it was last looked at, see [`Client::rest`].
+        const BUSY = 1 << 16;
+        /// It has buffers, and was given no output since it was last looked at.
+        const RESTS = 1 << 17;
     }
 }
 
@@ -76,6 +80,9 @@ pub struct Waiting {
 /// Input or output up to this does not count as memory of its client, nor towards a smaller limit:
 /// it is there for a moment only. Redis has fixed buffers of this size.
 pub const SMALL_IO: usize = 16 * 1024;
+
+/// A client that is idle for twice as long gives up its buffers.
+pub const REST_S: u64 = 2;
 
 /// Who clients are before the server gives them a user.
 static SUPERUSER: LazyLock<Arc<User>> = LazyLock::new(|| Arc::new(User::all_permitted()));
@@ -212,6 +219,7 @@ impl Client {
         let later = (most < self.out.len()).then(|| self.out.split_off(most));
         let close = close && later.is_none();
         let bytes = self.out.len();
+        self.flags.insert(ClientFlags::BUSY);
         self.total_out += bytes as u64;
         self.conn.pending_out.fetch_add(bytes, Ordering::Relaxed);
         let out = &mut self.out;
@@ -230,6 +238,18 @@ impl Client {
         });
         if let Some(later) = later {
             self.out.append(later);
+        }
+    }
+
+    /// To be called every [`REST_S`] seconds: gives up the buffers that were not used between the last two calls.
+    pub fn rest(&mut self) {
+        if self.is(ClientFlags::BUSY) {
+            self.flags.remove(ClientFlags::BUSY);
+            self.flags.insert(ClientFlags::RESTS);
+        } else if self.is(ClientFlags::RESTS) {
+            self.flags.remove(ClientFlags::RESTS);
+            self.out.give_up_buffer();
+            self.conn.rest();
         }
     }
 

@@ -109,7 +109,7 @@ impl Core {
     pub fn connect(&mut self, conn: Arc<Conn>) {
         let core = self;
         core.stats.total_connections += 1;
-        let mut flags = ClientFlags::empty();
+        let mut flags = ClientFlags::BUSY;
         flags.set(ClientFlags::UNIX, conn.unix);
         let open = core.acl.users.is_open();
         flags.set(ClientFlags::AUTHENTICATED, open);

@@ -1,6 +1,6 @@
 //! What happens between commands: expiry, statistics, idle clients, output limits.
 
-use super::client::{Client, ClientFlags, ClientType, SMALL_IO};
+use super::client::{Client, ClientFlags, ClientType, REST_S, SMALL_IO};
 use super::crash;
 use super::server::Server;
 use super::shutdown;
@@ -87,8 +87,8 @@ impl Server {
             Duration::from_secs(interval),
         );
         self.obey_signal();
-        self.watch_clients();
         let hz = u64::from(self.core.config.hz.max(1));
+        self.watch_clients(hz * REST_S);
         if self.core.cron_ticks.is_multiple_of(hz) {
             self.runner().replication_cron();
         }
@@ -115,8 +115,10 @@ impl Server {
         turns.sum_rate.sample(now, turns.sum_us);
     }
 
-    /// Ends clients that are idle for too long or whose output waits for too long.
-    fn watch_clients(&mut self) {
+    /// Ends clients that are idle for too long or whose output waits for too long. Of one in `spread` the buffers are
+    /// looked at, so that many that become idle together do not hold up the others.
+    fn watch_clients(&mut self, spread: u64) {
+        let phase = self.core.cron_ticks % spread;
         let now = self.core.now_ms();
         let timeout_ms = i64::from(self.core.config.timeout) * 1000;
         for id in self.core.clients.ids() {
@@ -124,6 +126,9 @@ impl Server {
             let Some(client) = self.core.clients.get_mut(id) else {
                 continue;
             };
+            if id % spread == phase {
+                client.rest();
+            }
             let exempt = client.client_type() != ClientType::Normal
                 || client.is(ClientFlags::MONITOR)
                 || client.waiting.is_some();

@@ -8,7 +8,8 @@
 //! between, so that a message to ten thousand subscribers holds up nobody, and what is sent meanwhile
 //! reaches those who still wait with the same write.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::Ordering;
 
 use super::client::{Client, ClientFlags};
 use super::core::Core;
@@ -20,6 +21,8 @@ use crate::resp::reply::Reply;
 
 /// Clients that get what was pushed before anything else is looked at.
 const AT_ONCE: usize = 8;
+/// Invalidations that a client has not taken so many ms later are memory like any other.
+const ON_THE_WAY_MS: i64 = 1000;
 
 /// One piece, in no protocol yet.
 #[derive(Clone, Debug)]
@@ -78,6 +81,17 @@ pub struct Pushes {
     marked: VecDeque<(usize, u64)>,
     /// For clients that are out of their place.
     kept: Vec<(u64, Push)>,
+    /// Invalidations on their way, by client. Empty without `maxmemory`.
+    told: HashMap<u64, Told>,
+}
+
+/// Invalidations that a client was sent.
+#[derive(Debug)]
+struct Told {
+    slot: usize,
+    bytes: usize,
+    /// Monotonic ms of the first of them.
+    since_ms: i64,
 }
 
 impl Pushes {
@@ -117,8 +131,19 @@ impl Core {
         match self.clients.at_mut(slot, id) {
             Some(client) => {
                 let subscribed = client.subs.is_some();
+                let before = client.out.len();
                 push.write(&mut client.out, subscribed);
                 self.pushes.mark(slot, client);
+                if self.config.maxmemory > 0 && matches!(push, Push::Invalidate { .. }) {
+                    let bytes = client.out.len() - before;
+                    let since_ms = self.now_us / 1000;
+                    let told = self.pushes.told.entry(id).or_insert(Told {
+                        slot,
+                        bytes: 0,
+                        since_ms,
+                    });
+                    told.bytes += bytes;
+                }
             }
             None => self.pushes.keep(id, push),
         }
@@ -137,6 +162,23 @@ impl Core {
         for (_, mut push) in self.pushes.kept.extract_if(.., own) {
             push.write(out, client.subs.is_some());
         }
+    }
+
+    /// Bytes of invalidations on their way to clients that take them. They tell of keys that were evicted, perhaps, and
+    /// must not be the reason why more are. Takes a step for each of these clients.
+    pub fn told_memory(&mut self) -> u64 {
+        let (clients, now_ms) = (&mut self.clients, self.now_us / 1000);
+        let mut sum = 0;
+        self.pushes.told.retain(|id, told| {
+            let waits = clients.at_mut(told.slot, *id).map_or(0, |client| {
+                client.conn.pending_out.load(Ordering::Relaxed) + client.out.len()
+            });
+            let bytes = told.bytes.min(waits);
+            // A buffer that grows takes up to twice as much.
+            sum += 2 * bytes as u64;
+            bytes > 0 && now_ms - told.since_ms < ON_THE_WAY_MS
+        });
+        sum
     }
 
     /// Hands what was pushed to the connections of at most `most` clients. `offset` is the end of the log.

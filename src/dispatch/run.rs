@@ -401,7 +401,8 @@ impl Runner<'_> {
         self.ks.effects.watching = self.core.is_watching();
         let begin = self.core.clock.mono_us();
         let mut freed_any = false;
-        while alloc::used_memory() > self.eviction_limit() {
+        let told = self.core.told_memory();
+        while alloc::used_memory() > self.eviction_limit(told) {
             // What was flushed goes before what is there, and what it leaves is waited for.
             if self.ks.undo.is_freeing(&self.ks.reaper)
                 || self.ks.undo.yield_memory(&self.ks.reaper)
@@ -418,7 +419,7 @@ impl Runner<'_> {
                     return false;
                 }
                 self.ks.reaper.wait();
-                if alloc::used_memory() > self.eviction_limit() {
+                if alloc::used_memory() > self.eviction_limit(told) {
                     return false;
                 }
                 break;
@@ -441,9 +442,10 @@ impl Runner<'_> {
 }
 
 impl Runner<'_> {
-    /// What others are to be told of evicted keys takes memory too, for a moment: it is no reason to evict more.
-    fn eviction_limit(&self) -> u64 {
-        let told = self.ks.effects.bytes as u64;
+    /// What others are to be told of evicted keys takes memory too, for a moment, as does what they were `told`: it is
+    /// no reason to evict more.
+    fn eviction_limit(&self, told: u64) -> u64 {
+        let told = told.saturating_add(self.ks.effects.bytes as u64);
         self.core.memory_limit(&self.ks.log).saturating_add(told)
     }
 }

@@ -44,6 +44,8 @@ pub struct Outbox {
     pub close: Close,
     /// An empty buffer that the actor may write the next replies to.
     pub spare: Option<Vec<u8>>,
+    /// The task is to give up its buffers.
+    pub rest: bool,
     waker: Option<Waker>,
     /// It is in the list of what the actor writes.
     posted: bool,
@@ -206,6 +208,14 @@ impl Conn {
     /// Ends the connection; a stronger wish wins.
     pub fn close(&self, how: Close) {
         self.deliver(|outbox| outbox.close = outbox.close.max(how));
+    }
+
+    /// The connection gives up its buffers: nothing was said for a while.
+    pub fn rest(&self) {
+        self.deliver(|outbox| {
+            outbox.spare = None;
+            outbox.rest = true;
+        });
     }
 
     /// Ready when the actor has put something into the outbox since the last time.

@@ -177,10 +177,10 @@ impl<S: Socket> Task<S> {
 
     /// Takes what the actor has put into the outbox, and writes.
     fn collect(&mut self) {
-        let returned = self.conn.with(|outbox| {
+        let (returned, rest) = self.conn.with(|outbox| {
             self.writing.append(&mut outbox.output);
             self.close = self.close.max(outbox.close);
-            outbox.returned.take()
+            (outbox.returned.take(), std::mem::take(&mut outbox.rest))
         });
         if self.close == Close::Now {
             return;
@@ -190,6 +190,21 @@ impl<S: Socket> Task<S> {
             self.reuse(batch);
             self.submit();
         }
+        if rest {
+            self.rest();
+        }
+    }
+
+    /// Gives up what holds nothing now.
+    fn rest(&mut self) {
+        if self.writing.is_empty() {
+            self.writing = Output::default();
+        }
+        if let Some(idle) = &mut self.idle {
+            **idle = Batch::default();
+        }
+        self.batch.shrink_to_fit();
+        self.count_query();
     }
 
     fn reuse(&mut self, mut batch: Box<Batch>) {

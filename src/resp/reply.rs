@@ -138,6 +138,13 @@ impl Reply {
         self.buf.is_empty() && self.chunks.is_empty()
     }
 
+    /// Frees the buffer if nothing is in it.
+    pub fn give_up_buffer(&mut self) {
+        if self.is_empty() {
+            (self.buf, self.chunks) = (Vec::new(), Vec::new());
+        }
+    }
+
     /// Takes everything written so far. `spare` becomes the next buffer.
     pub fn take(&mut self, spare: Vec<u8>) -> (Vec<Chunk>, Vec<u8>) {
         debug_assert!(spare.is_empty());

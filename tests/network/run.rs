@@ -35,4 +35,5 @@ scenarios!(
     deep_pipelines,
     killed_in_a_pipeline,
     ends_with_the_process,
+    idle_clients_give_up_their_buffers,
 );

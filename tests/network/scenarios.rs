@@ -903,3 +903,26 @@ pub fn ends_with_the_process(options: &[&str]) {
     let text = String::from_utf8_lossy(&file);
     assert!(text.contains("SET") && !text.contains("INCR"), "{text}");
 }
+
+/// A client that says nothing for some seconds costs little, whatever it had to say before, and then goes on.
+pub fn idle_clients_give_up_their_buffers(options: &[&str]) {
+    let server = Server::with_options(options);
+    let mut admin = server.connect();
+    let mut used = || -> u64 { info_field(&mut admin, "used_memory").parse().unwrap() };
+    let begin = used();
+    let mut clients: Vec<Client> = (0..300).map(|_| server.connect()).collect();
+    let value = "x".repeat(20_000);
+    for client in &mut clients {
+        client.call(&["SET", "k", &value]);
+        client.pipeline(&vec![vec!["GET", "k"]; 3]);
+        // Half a command waits for its end.
+        client.send_raw(b"*2\r\n$4\r\nECHO\r\n$5\r\nhe").unwrap();
+    }
+    assert!(used() > begin + 300 * 16_000, "there is something to give up");
+    eventually("they are small", || used() < begin + 300 * 5000);
+    for client in &mut clients {
+        client.send_raw(b"llo\r\n").unwrap();
+        assert_eq!(client.read().unwrap().text(), "hello");
+        assert_eq!(client.call(&["GET", "k"]).text(), value);
+    }
+}

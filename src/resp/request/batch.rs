@@ -71,6 +71,14 @@ impl Batch {
         }
     }
 
+    /// Frees what has no content.
+    pub fn shrink_to_fit(&mut self) {
+        self.buf.shrink_to_fit();
+        self.big.shrink_to_fit();
+        self.spans.shrink_to_fit();
+        self.commands.shrink_to_fit();
+    }
+
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }
