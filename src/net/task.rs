@@ -22,6 +22,8 @@ use crate::resp::request::{Batch, Fault, Parser, Rules};
 
 /// Bytes asked for with one read.
 const READ: usize = 16 * 1024;
+/// The same of a peer that has not yet sent so much at once: most never do, and their buffers stay small.
+const READ_FIRST: usize = 2 * 1024;
 /// Reads in a row before others get their turn.
 const READS_PER_TURN: usize = 4;
 /// Bytes read while a batch is on its way; the rest waits in the kernel, and the peer with it.
@@ -58,6 +60,8 @@ struct Task<S> {
     told: usize,
     /// The turn was used up: others come first.
     tired: bool,
+    /// Bytes to ask for with the next read.
+    room: usize,
 }
 
 enum Event {
@@ -98,6 +102,7 @@ pub async fn run<S: Socket>(
         ended: false,
         told: 0,
         tired: false,
+        room: READ_FIRST,
     };
     while !task.is_over() {
         let event = std::future::poll_fn(|cx| task.poll_event(cx)).await;
@@ -204,6 +209,7 @@ impl<S: Socket> Task<S> {
             **idle = Batch::default();
         }
         self.batch.shrink_to_fit();
+        self.room = READ_FIRST;
         self.count_query();
     }
 
@@ -269,7 +275,7 @@ impl<S: Socket> Task<S> {
                 self.fault = Some(Fault::QueryBuffer);
                 break;
             }
-            let (target, wanted) = self.parser.target(&mut self.batch, READ);
+            let (target, wanted) = self.parser.target(&mut self.batch, self.room);
             make_room(target, wanted);
             let wanted = wanted.min(target.capacity() - target.len());
             match self.socket.read(target, wanted) {
@@ -279,6 +285,7 @@ impl<S: Socket> Task<S> {
                         self.tired = false;
                         break;
                     }
+                    self.room = READ;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.tired = false;
@@ -345,10 +352,10 @@ impl<S: Socket> Task<S> {
     /// Tells what the input takes; the actor hears of it each time that it has doubled, and when the
     /// peer pauses.
     fn count_query(&mut self) {
-        if self.parser.filling_capacity() > 0 && self.batch.buf.capacity() > READ {
+        if self.parser.filling_capacity() > 0 && self.batch.buf.capacity() > READ_FIRST {
             // Only small parts of this request come here now. What a client takes depends on what it has sent, and not
             // on the pieces that came.
-            self.batch.buf.shrink_to(READ);
+            self.batch.buf.shrink_to(READ_FIRST);
         }
         let pending = self.parser.pending_len(&self.batch);
         let capacity = self.batch.buf.capacity() + self.parser.filling_capacity();

@@ -918,7 +918,10 @@ pub fn idle_clients_give_up_their_buffers(options: &[&str]) {
         // Half a command waits for its end.
         client.send_raw(b"*2\r\n$4\r\nECHO\r\n$5\r\nhe").unwrap();
     }
-    assert!(used() > begin + 300 * 16_000, "there is something to give up");
+    assert!(
+        used() > begin + 300 * 16_000,
+        "there is something to give up"
+    );
     eventually("they are small", || used() < begin + 300 * 5000);
     for client in &mut clients {
         client.send_raw(b"llo\r\n").unwrap();
