@@ -5,8 +5,8 @@ set -e
 
 as_redis() { setpriv --reuid=redis --regid=redis --clear-groups --no-new-privs -- "$@"; }
 
-# lend RIGHTS PATH: to the group redis, so that whoever mounted it keeps it
-lend() { chgrp redis "$2" && chmod "g+$1" "$2"; }
+# lend RIGHTS PATH: to the group redis, so that whoever mounted it keeps it, and to an owner who has them not, as 0444
+lend() { chgrp redis "$2" && chmod "ug+$1" "$2"; }
 
 # What an earlier container of another user, or the host, left in the volume; the configuration file, which CONFIG REWRITE
 # and every Sentinel write beside its old self. Something mounted read-only stays as it is.
