@@ -4,7 +4,7 @@ import pathlib
 import tempfile
 import time
 
-from common import check
+from common import check, eventually, must
 
 
 def volume_of(owner, *files):
@@ -53,12 +53,12 @@ def try_words(run):
         check("container: healthy with a password that it does not know", c.execute("healthcheck").returncode == 0)
         check("container: healthy with REDISCLI_AUTH", c.execute("healthcheck", env={"REDISCLI_AUTH": "p w"}).returncode == 0)
     folder = volume_of(0, "left-by-root")
-    (folder / "my.conf").write_text("protected-mode yes\nport 7000\n")
+    (folder / "my.conf").write_text("protected-mode yes\nport 7000\nmetrics-port 9121\n")
     with run("redis-server", "/data/my.conf", volume=folder) as c:
         check("container: redis-server with a file", c.wait_ready("-p", "7000"), c.output()[-300:])
         check("container: a file's protected-mode yes holds", "DENIED" in c.cli("-h", c.address, "-p", "7000", "ping"))
-        check("container: unhealthy on another port, healthy when told", (c.execute("healthcheck").returncode,
-              c.execute("healthcheck", env={"REDIS_PORT": "7000"}).returncode) == (1, 0))
+        check("container: healthy on another port, unhealthy where REDIS_PORT finds nobody", (c.execute("healthcheck").returncode,
+              *(c.execute("healthcheck", env={"REDIS_PORT": p}).returncode for p in ("7000", "7001"))) == (0, 0, 1))
         check("container: what root left in the volume is the user's", (folder / "left-by-root").stat().st_uid == 999)
     with run("my.conf", volume=folder) as c:
         check("container: a file alone goes to the server", c.wait_ready("-p", "7000"), c.output()[-300:])
@@ -80,7 +80,8 @@ def try_words(run):
         check("container: redis-sentinel on 26379, as user redis", c.wait_ready("-p", "26379") and
               c.status()["Uid"].split()[0] == "999", c.output()[-300:])
         check("container: the Sentinel writes its file", "sentinel myid" in (folder / "s.conf").read_text())
-        check("container: the Sentinel is healthy", c.execute("healthcheck", env={"REDIS_PORT": "26379"}).returncode == 0)
+        check("container: the Sentinel is healthy", c.execute("healthcheck").returncode == 0)
+    try_health(run)
 
 
 def try_rights(run):
@@ -98,3 +99,23 @@ def try_rights(run):
               "maxmemory 2" in c.execute("cat", conf).stdout, c.output()[-300:])
         owner = c.execute("stat", "-c", "%u", conf.rsplit("/", 1)[0]).stdout
         check("container: its folder stays its owner's", owner == "1234\n", owner)
+
+
+def try_health(run):
+    """A container that is called unhealthy may be ended by whoever runs it: also those are healthy that are not on port 6379."""
+    for name, words in {
+            "one address": "--bind 127.0.0.1",
+            "IPv6 alone": "--bind ::1", "a socket file alone": "--port 0 --unixsocket /tmp/s"}.items():
+        with run(*words.split()) as c:
+            good = eventually(lambda: "Ready to accept" in c.output() or not c.running()) and c.execute("healthcheck")
+            check(f"container: healthy on {name}", good and good.returncode == 0, c.output()[-300:])
+    with run("sleep", "100") as c:
+        check("container: healthy without a server", eventually(lambda: c.execute("healthcheck").returncode == 0))
+    folder = volume_of(0)
+    must("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "10", "-subj", "/CN=localhost",
+         "-keyout", folder / "key", "-out", folder / "cert")
+    for wanted in "yes", "no":
+        words = f"--port 0 --tls-port 6390 --tls-key-file key --tls-cert-file cert --tls-ca-cert-file cert --tls-auth-clients {wanted}"
+        with run(*words.split(), volume=folder) as c:
+            check(f"container: healthy with TLS alone, tls-auth-clients {wanted}", eventually(
+                lambda: "Ready to accept" in c.output() or not c.running()) and c.execute("healthcheck").returncode == 0, c.output()[-300:])
