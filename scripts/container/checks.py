@@ -108,6 +108,9 @@ def try_health(run):
             "IPv6 alone": "--bind ::1", "a socket file alone": "--port 0 --unixsocket /tmp/s"}.items():
         with run(*words.split()) as c:
             good = eventually(lambda: "Ready to accept" in c.output() or not c.running()) and c.execute("healthcheck")
+            if "Cannot assign requested address" in c.output():
+                print(f"SKIP container: {name}: containers here have none")
+                continue
             check(f"container: healthy on {name}", good and good.returncode == 0, c.output()[-300:])
     with run("sleep", "100") as c:
         check("container: healthy without a server", eventually(lambda: c.execute("healthcheck").returncode == 0))
