@@ -60,6 +60,10 @@ check "a wrong option is refused" bash -c "! $root/scripts/install --nosuch"
 installs --prefix /opt/ferrite
 units=$work/tree/opt/ferrite/lib/systemd/system
 check "--prefix is in the units" grep -q '^ExecStart=/opt/ferrite/bin/ferrite /etc/redis/redis.conf ' "$units/ferrite.service"
+# Without the order, systemd starts it while the other one still saves; a shared folder goes away with the first that ends.
+check "a unit begins when what it is in conflict with has ended" bash -c "for u in $units/*.service; do
+  for other in \$(sed -n 's/^Conflicts=//p' \$u); do grep -q \"^After=.*\\b\$other\" \$u || exit 1; done; done"
+check "each unit has a folder in /run of its own" bash -c "[[ -z \$(grep -h ^RuntimeDirectory= $units/*.service | sort | uniq -d) ]]"
 if command -v systemd-analyze >/dev/null; then
   mkdir "$work/units"
   for unit in ferrite ferrite-sentinel; do
