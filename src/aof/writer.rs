@@ -34,7 +34,7 @@ const SYNC_EVERY: Duration = Duration::from_secs(1);
 const MARK_EVERY: Duration = Duration::from_millis(500);
 
 /// Room for so many jobs is kept in an empty queue.
-const KEEP_JOBS: usize = 128;
+const KEEP_JOBS: usize = 16;
 
 enum Job {
     Data(Chunk),

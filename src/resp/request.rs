@@ -92,7 +92,10 @@ impl Parser {
             (Some(big), Some(len)) => {
                 let wanted = len + 2 - big.len();
                 if big.capacity() - big.len() < wanted.min(room) {
-                    big.reserve_exact(wanted.min(big.len().max(BIG_STEP)));
+                    let step = big.len().max(BIG_STEP);
+                    // Not for a line end alone another time.
+                    let all = wanted <= step + room;
+                    big.reserve_exact(if all { wanted } else { step });
                 }
                 let free = big.capacity() - big.len();
                 (big, wanted.min(free))
