@@ -239,6 +239,25 @@ fn never_an_empty_start_beside_data() {
     assert_eq!(machine.digest(), digest, "the snapshot became the base");
 }
 
+#[test]
+fn what_is_wrong_with_a_manifest_is_said_line_by_line() {
+    let mut machine = filled(&["--appendonly", "yes"]);
+    machine.kill();
+    let manifest = machine.aof("appendonly.aof.manifest");
+    fs::write(&manifest, "filx a.1.incr.aof seq 1 type i\n").expect("write");
+    assert!(!machine.try_start());
+    let log = machine.log();
+    assert!(!log.contains("\\n"), "{log}");
+    for line in [
+        "# *** FATAL AOF MANIFEST FILE ERROR ***\n",
+        "# Reading the manifest file, at line 1\n",
+        "# >>> 'filx a.1.incr.aof seq 1 type i'\n",
+        "# Invalid AOF manifest file format\n",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+}
+
 /// Redis 7.0 of the system, and what FERRITE_PEERS names.
 fn peers() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::env::var("FERRITE_PEERS")
