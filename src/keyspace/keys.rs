@@ -170,12 +170,7 @@ impl<'a> Keys<'a> {
         };
         ks.stats.hits += 1;
         if !self.no_touch {
-            if !self.no_touch {
-                entry.set_clock(
-                    ks.access
-                        .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
-                );
-            }
+            ks.access.touch(entry, ks.now_ms, &mut ks.rng);
         }
         Some(entry)
     }
