@@ -13,6 +13,7 @@ use clap::{Arg, ArgAction, Command};
 use crate::acl;
 use crate::aof;
 use crate::aof::restore::Moment;
+use crate::base::memtest;
 use crate::base::process::check_system;
 use crate::command::registry::Names;
 use crate::config::lint::{self, Severity};
@@ -49,6 +50,8 @@ pub enum Mode {
         strict: bool,
     },
     CheckSystem,
+    /// `--test-memory`, with MiB.
+    TestMemory(usize),
     CheckRdb(tool::Task),
     CheckAof(aof::check::Task),
     Restore(aof::restore::Task),
@@ -88,6 +91,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Mode {
         "-v" | "--version" => return print(version_line(), 0),
         "-h" | "--help" => return print(help(&program), 0),
         "--check-system" => return Mode::CheckSystem,
+        "--test-memory" => return parse_test_memory(&program, &words[1..]),
         "check-config" => return parse_check_config(&words),
         "check-aof" => return parse_check_aof(&words[1..]),
         "restore" => return parse_restore(&words),
@@ -160,6 +164,33 @@ fn parse_server(words: &[OsString], sentinel_mode: bool) -> Mode {
     }
     sources.options = words.iter().map(|word| word.clone().into_vec()).collect();
     Mode::Server(sources)
+}
+
+fn parse_test_memory(program: &str, words: &[OsString]) -> Mode {
+    let word = match words {
+        [word] => word.to_str(),
+        _ => None,
+    };
+    let number = word.and_then(|word| word.parse().ok());
+    match number.filter(|mebibytes| *mebibytes > 0) {
+        Some(mebibytes) => Mode::TestMemory(mebibytes),
+        None => print(
+            format!(
+                "Please specify the amount of memory to test in megabytes.\nExample: ./{program} --test-memory 4096\n"
+            ),
+            1,
+        ),
+    }
+}
+
+fn run_test_memory(mebibytes: usize) -> u8 {
+    match memtest::run(mebibytes, memtest::PASSES, &mut std::io::stdout()) {
+        Ok(passed) => u8::from(!passed),
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    }
 }
 
 fn parse_check_config(words: &[OsString]) -> Mode {
@@ -350,6 +381,7 @@ fn help(program: &str) -> String {
        {program} check-aof [--fix] [--truncate-to-timestamp T] MANIFEST|FILE
        {program} restore --at T | --seq N | --before PATTERN --out DIR MANIFEST
        {program} --check-system
+       {program} --test-memory MEGABYTES
        {program} cli [OPTIONS] [COMMAND [ARG ...]] (a client, as redis-cli; cli --help)
        {program} -v | --version
        {program} -h | --help
@@ -384,6 +416,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> Result<Sources, u8> {
             Err(code)
         }
         Mode::CheckSystem => Err(run_check_system()),
+        Mode::TestMemory(mebibytes) => Err(run_test_memory(mebibytes)),
         Mode::Client(words) => Err(client::run(words)),
         Mode::CheckAof(task) => Err(aof::check::run(&task)),
         Mode::Restore(task) => {
@@ -551,6 +584,22 @@ mod tests {
                 (sources.file, options.collect())
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn memory_is_tested_by_the_megabyte() {
+        let tests = mode(&["redis-server", "--test-memory", "16"]);
+        assert!(matches!(tests, Mode::TestMemory(16)), "{tests:?}");
+        for words in [&[][..], &["0"], &["x"], &["-1"], &["1", "2"]] {
+            let words = [&["ferrite", "--test-memory"], words].concat();
+            match mode(&words) {
+                Mode::Print { text, code: 1 } => assert!(
+                    text.starts_with("Please specify the amount of memory to test in megabytes.\n"),
+                    "{text}"
+                ),
+                other => panic!("{words:?}: {other:?}"),
+            }
         }
     }
 

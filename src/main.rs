@@ -1,5 +1,6 @@
 //! Start: configuration, log, listening sockets, the actor; and the orderly end.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use ferrite::dispatch::shutdown;
 use ferrite::http;
 use ferrite::logging::{Log, Role};
 use ferrite::net::listen::{Listeners, io_threads};
+use ferrite::rdb;
 use ferrite::sentinel::shell::{self, State};
 use ferrite::tls;
 
@@ -181,6 +183,7 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
             server.runner().follow(&host, port, false, false)?;
         }
         tracing::warn!("Server initialized");
+        rdb::temp::sweep(Path::new("."));
         let loading = aof::start::start(&mut server, ready);
         loading.map_err(|e| format!("Can't load the data set: {e}"))?;
     }

@@ -146,10 +146,10 @@ impl Session {
                 .nth(at)
                 .is_some_and(|arg| arg.eq_ignore_ascii_case(word))
         };
-        let silent = self
-            .client
-            .flags
-            .intersects(ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP_NEXT);
+        // What was to be skipped of a command that waits is skipped here: its waiting was ended without a reply.
+        let silent = self.client.flags.intersects(
+            ClientFlags::REPLY_OFF | ClientFlags::REPLY_SKIP_NEXT | ClientFlags::REPLY_SKIP,
+        );
         let mut out = Reply::new();
         out.set_resp3(self.client.resp3);
         self.server.tick();

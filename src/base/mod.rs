@@ -12,6 +12,7 @@ pub mod longdouble;
 pub mod lzf;
 pub mod mailbox;
 pub mod memsize;
+pub mod memtest;
 pub mod num;
 pub mod planted;
 pub mod process;

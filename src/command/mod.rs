@@ -28,6 +28,7 @@ pub mod latency;
 pub mod list;
 pub mod memory;
 pub mod module;
+pub mod mpop;
 pub mod persistence;
 pub mod pubsub;
 pub mod registry;

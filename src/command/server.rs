@@ -347,6 +347,50 @@ mod tests {
         assert!(bench.server.core.monitors.is_empty());
     }
 
+    /// As with redis-server 7.0 and 8.2.
+    #[test]
+    fn who_monitors_leaves_the_keys_alone() {
+        let mut bench = Bench::new();
+        let id = bench.join(false);
+        assert_eq!(bench.say_as(id, "MONITOR"), "+OK");
+        const REFUSED: &str = "-ERR Replica can't interact with the keyspace";
+        for line in [
+            "GET k",
+            "SET k v",
+            "DBSIZE",
+            "FLUSHALL",
+            "PUBLISH c x",
+            "EVAL 'return 1' 0",
+            "FCALL f 0",
+            "BLPOP k 0",
+        ] {
+            assert_eq!(bench.say_as(id, line), REFUSED, "{line}");
+        }
+        for (line, reply) in [
+            ("GET", "-ERR wrong number of arguments for 'get' command"),
+            ("PING", "+PONG"),
+            ("ECHO x", "$1 x"),
+            ("SELECT 1", "+OK"),
+            ("SELECT 0", "+OK"),
+            ("WATCH k", "+OK"),
+            ("MULTI", "+OK"),
+            ("SET k v", REFUSED),
+            (
+                "EXEC",
+                "-EXECABORT Transaction discarded because of previous errors.",
+            ),
+        ] {
+            // Behind the reply comes the line that shows the command.
+            let said = bench.say_as(id, line);
+            let said = said.split(" +").next();
+            assert_eq!(said, Some(reply), "{line}");
+        }
+        assert_eq!(bench.say("SET k v"), "+OK");
+        assert!(bench.heard(id).ends_with("\"SET\" \"k\" \"v\""));
+        assert_eq!(bench.say_as(id, "RESET"), "+RESET");
+        assert_eq!(bench.say_as(id, "GET k"), "$1 v");
+    }
+
     #[test]
     fn flushes_and_swaps_whole_databases() {
         let mut bench = Bench::new();

@@ -17,6 +17,8 @@ pub enum Kind {
     Octal,
     /// Size with unit, within inclusive bounds.
     Memory(u64, u64),
+    /// Size with unit from 1 on, of which one below this is made this instead of refused.
+    MemoryFrom(u64),
     MemoryOrPercent,
     Enum(&'static [&'static str]),
     /// Text with its check.
@@ -58,7 +60,7 @@ impl Kind {
             Kind::Int(low, high) => format!("whole number from {low} to {high}"),
             Kind::Hz => "whole number from 1 to 500".into(),
             Kind::Octal => "octal number".into(),
-            Kind::Memory(..) => "size".into(),
+            Kind::Memory(..) | Kind::MemoryFrom(_) => "size".into(),
             Kind::MemoryOrPercent => "size or percentage".into(),
             Kind::Enum(names) => names.join(" | "),
             Kind::Text(_) | Kind::Secret => "text".into(),

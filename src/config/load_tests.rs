@@ -52,6 +52,16 @@ fn a_file_sets_typed_settings() {
 }
 
 #[test]
+fn a_backlog_too_small_to_help_is_made_larger() {
+    let config = from_text("repl-backlog-size 1\n").unwrap();
+    assert_eq!(config.repl_backlog_size, 16384);
+    assert_eq!(config.get(&[b"repl-backlog-size"])[0].1, b"16384");
+    let config = from_text("repl-backlog-size 20kb\n").unwrap();
+    assert_eq!(config.repl_backlog_size, 20480);
+    assert!(from_text("repl-backlog-size 0\n").is_err());
+}
+
+#[test]
 fn a_bad_line_is_named_with_its_reason() {
     assert_eq!(
         failure(from_text("port 1\n\nport abc\n")),

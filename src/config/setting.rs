@@ -18,7 +18,7 @@ pub trait Setting: Default + Clone + PartialEq {
         let text = self.text(kind);
         let value = match kind {
             Kind::Text(_) | Kind::Secret | Kind::Dir | Kind::NotifyEvents => quote(&text),
-            Kind::Memory(..) => std::str::from_utf8(&text)
+            Kind::Memory(..) | Kind::MemoryFrom(_) => std::str::from_utf8(&text)
                 .ok()
                 .and_then(|digits| digits.parse().ok())
                 .map_or(text, |bytes| memsize::format(bytes).into_bytes()),
@@ -82,10 +82,11 @@ fn parse_number(kind: Kind, word: &[u8]) -> Result<i128, String> {
             .ok_or_else(|| format!("argument must be between {low} and {high} inclusive"))
     };
     let whole = || parse_int(word).ok_or("argument couldn't be parsed into an integer");
+    let size = || memsize::parse(word).ok_or("argument must be a memory value");
     match kind {
-        Kind::Memory(low, high) => {
-            let bytes = memsize::parse(word).ok_or("argument must be a memory value")?;
-            between(bytes.into(), low.into(), high.into())
+        Kind::Memory(low, high) => between(size()?.into(), low.into(), high.into()),
+        Kind::MemoryFrom(least) => {
+            between(size()?.into(), 1, i64::MAX.into()).map(|size| size.max(least.into()))
         }
         Kind::Octal => std::str::from_utf8(word)
             .ok()
@@ -350,6 +351,20 @@ mod tests {
         );
         assert_eq!(set::<u32>(Kind::Hz, "0"), Ok(1));
         assert_eq!(set::<u32>(Kind::Hz, "1000"), Ok(500));
+    }
+
+    #[test]
+    fn a_size_below_the_least_is_made_the_least() {
+        let kind = Kind::MemoryFrom(16384);
+        for (word, size) in [("1", 16384), ("16384", 16384), ("1mb", 1 << 20)] {
+            assert_eq!(set::<u64>(kind, word), Ok(size), "{word}");
+        }
+        assert_eq!(
+            set::<u64>(kind, "0").unwrap_err(),
+            "argument must be between 1 and 9223372036854775807 inclusive"
+        );
+        let lines = 16384u64.lines("repl-backlog-size", kind);
+        assert_eq!(lines, [b"repl-backlog-size 16kb".to_vec()]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ const I64: i64 = i64::MAX;
 /// The largest size that Redis accepts for most directives.
 const SIZE: u64 = i64::MAX as u64;
 const MB: u64 = 1 << 20;
+/// A smaller backlog would help nobody: Redis keeps at least this much of the stream, too.
+const BACKLOG_MIN: u64 = 16 << 10;
 
 const CLUSTER: &str = "cluster mode is not part of this server";
 const DH: &str = "the TLS library exchanges keys on elliptic curves only";
@@ -207,7 +209,7 @@ directives! {
     rdma_completion_vector: i32 = "-1", Int(-1, 1024), IMMUTABLE.valkey().inert(RDMA);
     rdma_port: u16 = "0", Int(0, 65535), MUTABLE.valkey().inert(RDMA);
     rdma_rx_size: u32 = "1048576", Int(65536, 16777216), IMMUTABLE.valkey().inert(RDMA);
-    repl_backlog_size: u64 = "1048576", Memory(1, SIZE), MUTABLE.action(Action::ReplBacklog);
+    repl_backlog_size: u64 = "1048576", MemoryFrom(BACKLOG_MIN), MUTABLE.action(Action::ReplBacklog);
     repl_backlog_ttl: u64 = "3600", Int(0, I64), MUTABLE;
     repl_disable_tcp_nodelay: bool = "no", Bool, MUTABLE;
     repl_diskless_load: ReplDisklessLoad = "disabled", Enum(ReplDisklessLoad::NAMES), MUTABLE;

@@ -148,7 +148,7 @@ fn types_ranges_and_names_are_those_observed() {
         let fits = match kind_name {
             "bool" => matches!(kind, Kind::Bool),
             "integer" => matches!(kind, Kind::Int(..) | Kind::Hz),
-            "memory" => matches!(kind, Kind::Memory(..)),
+            "memory" => matches!(kind, Kind::Memory(..) | Kind::MemoryFrom(_)),
             "memory-or-percent" => matches!(kind, Kind::MemoryOrPercent),
             "octal" => matches!(kind, Kind::Octal),
             "enum" => matches!(kind, Kind::Enum(_) | Kind::Shutdown),
@@ -196,6 +196,7 @@ fn fields_hold_their_whole_range() {
         let ends = match directive.kind {
             Kind::Int(low, high) => [low.to_string(), high.to_string()],
             Kind::Memory(low, high) => [low.to_string(), high.to_string()],
+            Kind::MemoryFrom(low) => [low.to_string(), SIZE.to_string()],
             _ => continue,
         };
         let mut settings = Settings::default();

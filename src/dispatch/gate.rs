@@ -18,6 +18,13 @@ pub const OOM: Error = Error::new("OOM command not allowed when used memory > 'm
 pub const MASTERDOWN: Error =
     Error::new("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
 
+const NOT_ON_KEYS: Error = Error::new("ERR Replica can't interact with the keyspace");
+
+/// What commands on keys have, and those that may run such.
+const ON_KEYS: Flags = Flags::WRITE
+    .union(Flags::READONLY)
+    .union(Flags::MAY_REPLICATE);
+
 /// What is being checked.
 pub struct Call<'a> {
     pub client: &'a Client,
@@ -52,7 +59,8 @@ pub fn check(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     replicated(run, call)?;
     subscribed(run, call)?;
     loading(run, call)?;
-    busy(run, call)
+    busy(run, call)?;
+    monitoring(run, call)
 }
 
 /// What is asked again when a command that was queued in a transaction runs: rights may have
@@ -174,9 +182,7 @@ fn from_replica(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
     if matches!(name, "replconf" | "psync" | "sync") {
         return Ok(());
     }
-    let keys = Flags::WRITE | Flags::READONLY | Flags::MAY_REPLICATE;
-    let error = Error::new("ERR Replica can't interact with the keyspace");
-    if call.flags.intersects(keys) {
+    if call.flags.intersects(ON_KEYS) {
         tracing::warn!(
             "== CRITICAL == This master is sending an error to its replica: 'Replica can't interact with the keyspace' after processing the command '{name}'"
         );
@@ -186,7 +192,16 @@ fn from_replica(run: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
         crate::command::client_info::line(call.client, run.core)
     );
     call.client.conn.close(crate::net::conn::Close::Now);
-    Err(error)
+    Err(NOT_ON_KEYS)
+}
+
+/// Who MONITORs sees what others do with the keys and leaves them alone: a line of MONITOR would stand among the
+/// replies as if it were one. Redis counts such a client among the replicas, and its text says so.
+fn monitoring(_: &mut Runner<'_>, call: &Call<'_>) -> Result<(), Error> {
+    if call.client.is(ClientFlags::MONITOR) && call.flags.intersects(ON_KEYS) {
+        return Err(NOT_ON_KEYS);
+    }
+    Ok(())
 }
 
 /// What roles allow: writes on masters with enough replicas, and reads of data that is not stale.

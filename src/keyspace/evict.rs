@@ -5,6 +5,7 @@
 //! ("Using Redis as an LRU cache", section on the LFU mode).
 
 use super::{Keys, Keyspace};
+use crate::base::rng::Rng;
 use crate::value::entry::Entry;
 
 /// Seconds that fit a clock.
@@ -71,9 +72,15 @@ impl Access {
         }
     }
 
+    /// Notes in a key's entry that it is accessed now.
+    #[inline]
+    pub fn touch(&self, entry: &Entry, now_ms: i64, rng: &mut Rng) {
+        entry.set_clock(self.touched(entry.clock(), now_ms, || rng.unit()));
+    }
+
     /// Clock of a key that is accessed now; `dice` is uniform in [0, 1).
     #[inline]
-    pub fn touched(&self, clock: u32, now_ms: i64, dice: impl FnOnce() -> f64) -> u32 {
+    fn touched(&self, clock: u32, now_ms: i64, dice: impl FnOnce() -> f64) -> u32 {
         if !self.policy.is_lfu() {
             return seconds(now_ms);
         }

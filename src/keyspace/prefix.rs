@@ -7,10 +7,12 @@
 //! What a change costs: of an entry that holds its value, a change tells by how many bytes the allocation grew, and
 //! mostly that is 0 and nothing else happens. Weighing a large collection takes longer than most changes of it, so it is
 //! weighed before the first change only and *open* from then on: what it weighs now is asked for when somebody wants to
-//! know, and ten times a second.
+//! know, and after a tenth of a second, or some tenths if many are open.
 //!
 //! Without prefixes each change costs one comparison.
 
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Keyspace;
@@ -24,8 +26,11 @@ use crate::value::usage;
 const SAMPLES: usize = 5;
 /// The place in the table, which MEMORY USAGE counts too.
 const SLOT: u64 = size_of::<usize>() as u64;
-/// Large collections of one database that are open at one time: no more than are weighed in a moment.
-const OPEN_MAX: usize = 512;
+/// Large collections of one database that are open at one time: no more than are weighed in 2 ms, when somebody wants to
+/// know. Others are weighed before and after each change, which may be half of what the change costs.
+const OPEN_MAX: usize = 2048;
+/// So many of them are weighed and closed at a time otherwise, the oldest first.
+const CLOSE_MAX: usize = 512;
 /// Collections with longer keys are weighed before and after each change, because an open one's key is kept.
 const OPEN_KEY_MAX: usize = 1024;
 
@@ -183,7 +188,6 @@ impl Count {
 /// A large collection that changes.
 #[derive(Debug)]
 struct Open {
-    hash: u64,
     key: Box<[u8]>,
     /// With what it is counted.
     weight: usize,
@@ -206,9 +210,30 @@ pub struct Tally {
     generation: u64,
     /// Places in the order of SCAN below this one are counted.
     passed: u64,
-    /// Large collections that changed since they were weighed, each at the place that its hash says.
-    open: Vec<Option<Open>>,
-    opened: usize,
+    /// Large collections that changed since they were weighed, by their hashes.
+    open: HashMap<u64, Open, BuildHasherDefault<Hashed>>,
+    /// In this order they were opened; some are closed again.
+    order: VecDeque<u64>,
+}
+
+/// What is hashed already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes
+            .iter()
+            .fold(self.0, |hash, byte| hash << 8 ^ u64::from(*byte));
+    }
 }
 
 /// Behind all places.
@@ -243,28 +268,23 @@ impl Tally {
         if !self.counts(prefixes, hash) {
             return Before::Later;
         }
-        let at = hash as usize % OPEN_MAX;
-        let there = self.open.get(at).and_then(Option::as_ref);
-        if there.is_some_and(|open| open.hash == hash) {
+        if self.open.contains_key(&hash) {
             return Before::Later;
         }
         let key = entry.key();
         if !prefixes.tracks(key) {
             return Before::Later;
         }
-        let cannot_open = there.is_some() || key.len() > OPEN_KEY_MAX;
+        let cannot_open = self.open.len() >= OPEN_MAX || key.len() > OPEN_KEY_MAX;
         if cannot_open || matches!(entry.payload(), Payload::Big(_)) {
             return Before::Beyond(usage::beyond(entry, SAMPLES));
         }
-        if self.open.is_empty() {
-            self.open.resize_with(OPEN_MAX, || None);
-        }
-        self.open[at] = Some(Open {
-            hash,
+        let open = Open {
             key: key.into(),
             weight: weight_of(entry),
-        });
-        self.opened += 1;
+        };
+        self.open.insert(hash, open);
+        self.order.push_back(hash);
         Before::Later
     }
 
@@ -315,36 +335,33 @@ impl Tally {
 
     /// With what an open collection is counted, which is not open any more.
     fn close(&mut self, hash: u64) -> Option<usize> {
-        let place = self.open.get_mut(hash as usize % OPEN_MAX)?;
-        let open = place.take_if(|open| open.hash == hash)?;
-        self.opened -= 1;
-        Some(open.weight)
+        self.open.remove(&hash).map(|open| open.weight)
     }
 
     /// Calls with the key of each open collection and what it weighs more than it is counted with.
     fn differences(&self, table: &Table<Entry>, found: &mut dyn FnMut(&Open, i64)) {
-        if self.opened == 0 {
-            return;
-        }
-        for open in self.open.iter().flatten() {
-            if let Some(entry) = table.get(open.hash, &open.key) {
+        for (hash, open) in &self.open {
+            if let Some(entry) = table.get(*hash, &open.key) {
                 found(open, weight_of(entry) as i64 - open.weight as i64);
             }
         }
     }
 
-    /// Weighs what is open.
+    /// Weighs what has been open for longest, and closes it.
     fn settle(&mut self, table: &Table<Entry>, prefixes: &Prefixes) {
-        let mut found = Vec::new();
-        self.differences(table, &mut |open, more| found.push((open.hash, more)));
-        for (hash, more) in found {
-            let at = hash as usize % OPEN_MAX;
-            if let Some(open) = self.open[at].take() {
+        let mut left = CLOSE_MAX;
+        while left > 0
+            && let Some(hash) = self.order.pop_front()
+        {
+            let Some(open) = self.open.remove(&hash) else {
+                continue;
+            };
+            left -= 1;
+            if let Some(entry) = table.get(hash, &open.key) {
+                let more = weight_of(entry) as i64 - open.weight as i64;
                 self.add(prefixes, &open.key, 0, more);
             }
         }
-        self.open.iter_mut().for_each(|place| *place = None);
-        self.opened = 0;
     }
 
     /// Goes on counting until all is counted or time is up. True if all is.
@@ -358,7 +375,7 @@ impl Tally {
         if self.generation != prefixes.generation {
             self.counts = vec![Count::default(); prefixes.patterns.len()];
             (self.generation, self.passed) = (prefixes.generation, 0);
-            (self.open, self.opened) = (Vec::new(), 0);
+            (self.open, self.order) = (HashMap::default(), VecDeque::new());
         }
         while self.passed < ALL {
             if is_over() {
@@ -399,9 +416,7 @@ impl Keyspace {
         let (prefixes, seed) = (&self.prefixes, &self.seed);
         self.dbs.iter_mut().all(|db| {
             let complete = db.tally.walk(&db.table, prefixes, seed, is_over);
-            if db.tally.opened > 0 {
-                db.tally.settle(&db.table, prefixes);
-            }
+            db.tally.settle(&db.table, prefixes);
             complete
         })
     }
@@ -434,5 +449,53 @@ impl Keyspace {
         });
         let complete = |db: &Db| db.tally.is_complete(prefixes);
         (rows.collect(), self.dbs.iter().all(complete))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::testing::Bench;
+
+    /// The bytes that are kept, and those that there are.
+    fn bytes(bench: &Bench) -> (u64, u64) {
+        let (rows, _) = bench.server.ks.prefix_rows();
+        let entries = bench.server.ks.dbs[0].table.iter();
+        (
+            rows[0].bytes,
+            entries.map(|e| weight_of(e) as u64 + SLOT).sum(),
+        )
+    }
+
+    #[test]
+    fn more_collections_than_can_be_open_are_counted_exactly() {
+        let mut bench = Bench::new();
+        bench.say("CONFIG SET hash-max-listpack-entries 1");
+        bench.say("CONFIG SET track-prefix h:");
+        bench.server.ks.count_prefixes(&mut || false);
+        for round in 0..2 {
+            for n in 0..OPEN_MAX + 300 {
+                bench.say(&format!("HSET h:{n} a 1 b 2 c{round} 3"));
+            }
+            let (kept, there) = bytes(&bench);
+            assert_eq!(kept, there, "round {round}");
+        }
+        let tally = |bench: &Bench| {
+            let tally = &bench.server.ks.dbs[0].tally;
+            (tally.open.len(), tally.order.len())
+        };
+        assert_eq!(tally(&bench), (OPEN_MAX, OPEN_MAX));
+        // One that is closed and opened again does not stay in the order.
+        for n in 0..1000 {
+            bench.say("DEL h:0");
+            bench.say(&format!("HSET h:0 a 1 b 2 c {n}"));
+            bench.say("HSET h:0 d 1");
+        }
+        for _ in 0..=OPEN_MAX / CLOSE_MAX {
+            bench.server.ks.count_prefixes(&mut || false);
+            let (kept, there) = bytes(&bench);
+            assert_eq!(kept, there);
+        }
+        assert_eq!(tally(&bench), (0, 0));
     }
 }

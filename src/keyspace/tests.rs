@@ -272,8 +272,9 @@ fn each_policy_chooses_its_victims() {
     let mut bench = mixed();
     evict(&mut bench, Policy::VolatileTtl, 20);
     assert_eq!((left(&bench, b"old").1, left(&bench, b"new").1), (25, 25));
+    // Of five that are drawn, all may be new ones; by chance alone 15 would be left.
     assert!(
-        left(&bench, b"new").0 >= 24,
+        left(&bench, b"new").0 >= 21,
         "the others end sooner: {:?}",
         left(&bench, b"new")
     );

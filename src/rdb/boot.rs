@@ -94,14 +94,16 @@ pub fn explain(path: &Path, error: &LoadError) -> String {
     if let Cause::Io(error) = &error.fault.cause {
         return format!("Fatal error: can't open the RDB file {file} for reading: {error}");
     }
-    let way_out = match &error.fault.cause {
-        Cause::Unsupported(_) => "To start without this data, move the file away.".to_owned(),
+    let nothing = "Nothing was loaded, the file is as it was.";
+    let away = "To start without this data, move the file away.";
+    match &error.fault.cause {
+        Cause::Refused(_) => format!("{error} of the RDB file {file}. {nothing} {away}"),
+        Cause::Unsupported(_) => format!("The file {file} {error}. {nothing} {away}"),
         _ => format!(
-            "'ferrite check-rdb {file}' lists the damage, 'ferrite check-rdb {file} --salvage NEW' writes what is intact \
-             to a new file. To start without this data, move the file away."
+            "The RDB file {file} {error}. {nothing} 'ferrite check-rdb {file}' lists the damage, 'ferrite check-rdb \
+             {file} --salvage NEW' writes what is intact to a new file. {away}"
         ),
-    };
-    format!("The RDB file {file} {error}. Nothing was loaded, the file is as it was. {way_out}")
+    }
 }
 
 /// Opens and reads a file.
@@ -218,7 +220,10 @@ fn finish(server: &mut Server, path: &Path, result: Result<Loaded, LoadError>) {
 
 /// Ends the process, because data that is there cannot be read.
 pub fn refuse(why: &str) -> ! {
-    tracing::error!("{why}");
+    // A record of the log is one line.
+    for line in why.lines().filter(|line| !line.is_empty()) {
+        tracing::error!("{line}");
+    }
     tracing::error!("Terminating server after rdb file reading failure.");
     tracing::error!("Fatal error loading the DB, check server logs. Exiting.");
     std::process::exit(1);

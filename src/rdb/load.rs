@@ -154,7 +154,7 @@ pub fn read_header<S: Source>(source: &mut S) -> Result<u32, Fault> {
     match version {
         Some(version) if valkey && version == VERSION_VALKEY => Ok(version),
         Some(version) if !valkey && (1..=VERSION_MAX).contains(&version) => Ok(version),
-        Some(version) => Err(source.fault(Cause::Unsupported(format!(
+        Some(version) => Err(source.fault(Cause::Refused(format!(
             "Can't handle RDB format version {version}"
         )))),
         None => Err(source.bad("the version is not a number")),
@@ -208,12 +208,12 @@ pub fn next_item<S: Source>(source: &mut S, head: &mut KeyHead) -> Result<Item, 
             opcode::FUNCTION2 => return Ok(Item::Function(source.string_vec()?)),
             opcode::FUNCTION_PRE_GA => {
                 let text = "Pre-release function format not supported";
-                return Err(source.fault(Cause::Unsupported(text.into())));
+                return Err(source.fault(Cause::Refused(text.into())));
             }
             opcode::MODULE_AUX => {
                 let name = module_name(source.len()?);
                 return Err(source.fault(Cause::Unsupported(format!(
-                    "The RDB file contains AUX module data I can't load: no matching module '{name}'"
+                    "contains AUX module data I can't load: no matching module '{name}'"
                 ))));
             }
             _ => return Ok(Item::End),

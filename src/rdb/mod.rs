@@ -5,6 +5,7 @@
 //! - [`value`] is the codec of values, for files and payloads alike. Everything that comes in is checked there, down to
 //!   the single element: the values behind it trust their bytes.
 //! - [`save`] and [`boot`] are the server's side: background saves, save points, the file at start.
+//! - [`temp`] is about files that are not complete yet, and those that never will be.
 //! - [`check`] is `ferrite check-rdb`.
 //!
 //! Files are written in the oldest layout that holds the data, so that redis-server 7.0 reads them; every layout since
@@ -16,6 +17,7 @@ pub mod load;
 pub mod read;
 pub mod save;
 pub mod snapshot;
+pub mod temp;
 #[cfg(test)]
 mod tests;
 pub mod value;

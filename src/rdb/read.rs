@@ -27,8 +27,10 @@ pub enum Cause {
     Short,
     /// The bytes make no sense.
     Bad(Cow<'static, str>),
-    /// They do, but this server has no use for them.
+    /// They do, but this server has no use for them: what the file is or holds.
     Unsupported(String),
+    /// The same, as a sentence of Redis' own.
+    Refused(String),
     /// Somebody wanted the reading to end.
     Stopped,
 }
@@ -47,7 +49,7 @@ impl fmt::Display for Cause {
             Cause::Io(error) => write!(f, "cannot be read: {error}"),
             Cause::Short => write!(f, "ends too early"),
             Cause::Bad(what) => write!(f, "is damaged: {what}"),
-            Cause::Unsupported(what) => write!(f, "{what}"),
+            Cause::Unsupported(what) | Cause::Refused(what) => write!(f, "{what}"),
             Cause::Stopped => write!(f, "was given up"),
         }
     }

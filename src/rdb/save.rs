@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use super::boot::Loading;
 use super::snapshot::Snapshot;
+use super::temp;
 use super::write::{Progress, ReplicationState, SaveOptions, is_stopped, save_with_delay};
 use crate::base::planted::{self, Bug};
 use crate::base::{alloc, atomic_replace, failpoint};
@@ -161,7 +162,7 @@ pub struct SyncedFile {
 impl SyncedFile {
     pub fn create(path: &Path, incremental: bool) -> io::Result<SyncedFile> {
         Ok(SyncedFile {
-            file: File::create(path)?,
+            file: temp::create(path)?,
             step: if incremental { SYNC_STEP } else { u64::MAX },
             unsynced: 0,
         })
@@ -197,7 +198,11 @@ pub fn to_file(
     plan: &Plan,
     progress: &Progress,
 ) -> io::Result<()> {
-    let done = write_file(snapshot, temp, plan, progress)
+    failpoint::pass("rdb.create")?;
+    let mut file = SyncedFile::create(temp, plan.incremental_fsync)
+        .map_err(|error| in_words("Failed opening the temp RDB file", temp, &error))?;
+    // It stays open, and so ours, until it has its name or is gone.
+    let done = write_file(snapshot, &mut file, plan, progress)
         .and_then(|()| atomic_replace::rename_into_place(temp, target));
     if done.is_err() {
         // What matters is the first error.
@@ -208,14 +213,11 @@ pub fn to_file(
 
 fn write_file(
     snapshot: Arc<Snapshot>,
-    temp: &Path,
+    file: &mut SyncedFile,
     plan: &Plan,
     progress: &Progress,
 ) -> io::Result<()> {
-    failpoint::pass("rdb.create")?;
-    let mut file = SyncedFile::create(temp, plan.incremental_fsync)
-        .map_err(|error| in_words("Failed opening the temp RDB file", temp, &error))?;
-    save_with_delay(snapshot, &mut file, &plan.options, progress, &plan.delay_us)?;
+    save_with_delay(snapshot, file, &plan.options, progress, &plan.delay_us)?;
     failpoint::pass("rdb.sync")?;
     if planted::is(Bug::NoRdbSync) {
         return Ok(());

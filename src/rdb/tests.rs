@@ -1,5 +1,7 @@
+use std::path::Path;
 use std::sync::Arc;
 
+use super::boot;
 use super::load::{LoadOptions, Loaded, Progress, load};
 use super::read::{Cause, Reader};
 use super::snapshot::Snapshot;
@@ -230,6 +232,26 @@ fn faults_name_place_and_key() {
     assert!(text(b"RUBBISH00").contains("is not an RDB file"));
     assert!(text(b"REDIS0013").contains("Can't handle RDB format version 13"));
     assert!(text(b"REDIS0000").contains("version 0"));
+    let told = |file: &[u8]| {
+        let error = read(file).err().expect("a fault");
+        boot::explain(Path::new("dump.rdb"), &error)
+    };
+    let end = " Nothing was loaded, the file is as it was. To start without this data, move the file away.";
+    assert_eq!(
+        told(b"REDIS0099"),
+        format!("Can't handle RDB format version 99 at offset 9 of the RDB file dump.rdb.{end}")
+    );
+    assert_eq!(
+        told(b"RUBBISH00"),
+        format!("The file dump.rdb is not an RDB file at offset 9.{end}")
+    );
+    let module = told(b"REDIS0010\xf7\x81\xbd\xe7\x2d\xa2\xbb\x1e\xb4\0\0");
+    assert!(
+        module.starts_with(
+            "The file dump.rdb contains AUX module data I can't load: no matching module '"
+        ),
+        "{module}"
+    );
     let twice = text(b"REDIS0010\xfe\x03\0\x01a\x01b\0\x01a\x01c\xff\0\0\0\0\0\0\0\0");
     assert!(twice.contains("a key is there twice") && twice.contains("key 'a' of database 3"));
     let short = text(b"REDIS0010\xfe\0\0\x03abc\x05x");

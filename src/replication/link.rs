@@ -1,18 +1,21 @@
 //! The replica's link: two threads, one that reads (and loads what comes as a whole), one that
 //! tells the master how far the replica is. What is to be done with the data is the actor's
-//! business; [`Report`]s bring it there.
+//! business; [`Report`]s bring it there. The socket is in [`wire`], what is told in [`acks`].
+
+mod acks;
+mod wire;
 
 use std::io::{self, BufReader, Read, Write};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender as Pipe, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender as Pipe, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Socket, Type};
-
+use self::acks::{Acks, KeepAlive};
+use self::wire::{Wire, connect_from, read_error, read_line};
 use super::divergence::{Outcome, Plan};
-use super::handshake::{Handshake, Identity, MasterFacts, Step, request};
+use super::handshake::{Handshake, Identity, MasterFacts, Step};
 use super::stream::Splitter;
 use crate::base::mailbox::Sender;
 use crate::dispatch::actor::Message;
@@ -28,14 +31,10 @@ const RETRY_REFUSED: Duration = Duration::from_secs(10);
 const REFUSED: &str = "the master's data was refused";
 /// Longest wait for a byte before the link looks whether the master has been silent for too long.
 const TICK: Duration = Duration::from_millis(500);
-/// The replica says how far it is this often.
-const ACK_EVERY: Duration = Duration::from_secs(1);
 /// Bytes read from the socket at a time.
 const READ: usize = 64 * 1024;
 /// Bytes that may wait for the actor before the thread stops reading.
 const IN_FLIGHT: u64 = 16 << 20;
-/// Longest line of a handshake.
-const LINE_MAX: u64 = 64 * 1024;
 /// Characters of the mark around a transfer without a length.
 const MARK: usize = 40;
 
@@ -200,56 +199,6 @@ pub fn start(target: Target, mailbox: Sender<Message>, take: Take) -> io::Result
         .name("ferrite-link".into())
         .spawn(move || link.run())?;
     Ok(Handle { shared, asks })
-}
-
-/// The master's socket. A process that was stopped and goes on finds its reads interrupted, because
-/// they have a timeout: that is no reason to lose the link.
-struct Wire {
-    socket: Stream,
-    shared: Arc<Shared>,
-    /// The data or the stream is being received: how a timeout is told depends on that.
-    bulk: bool,
-    stream: bool,
-}
-
-impl Read for Wire {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let begin = Instant::now();
-        loop {
-            match self.socket.read(buf) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_silence(&error) => {
-                    // It may have been changed since.
-                    let limit = self.shared.timeout_ms.load(Ordering::Acquire);
-                    if begin.elapsed() >= Duration::from_millis(limit) {
-                        return Err(self.silent());
-                    }
-                }
-                result => return result,
-            }
-        }
-    }
-}
-
-impl Wire {
-    /// The master has said nothing for too long.
-    fn silent(&self) -> io::Error {
-        let text = if self.stream {
-            "MASTER timeout: no data nor PING received..."
-        } else if self.bulk {
-            "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' parameter to a larger value."
-        } else {
-            "Timeout connecting to the MASTER..."
-        };
-        io::Error::new(io::ErrorKind::TimedOut, text)
-    }
-}
-
-fn is_silence(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
 }
 
 struct Link {
@@ -517,46 +466,6 @@ impl Link {
     }
 }
 
-/// Connects to `addr`, from the address `source` unless that is empty.
-fn connect_from(source: &str, addr: SocketAddr, timeout: Duration) -> io::Result<TcpStream> {
-    if source.is_empty() {
-        return TcpStream::connect_timeout(&addr, timeout);
-    }
-    let source: IpAddr = source
-        .parse()
-        .map_err(|_| io::Error::other("bind-source-addr is no address"))?;
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None)?;
-    socket.bind(&SocketAddr::new(source, 0).into())?;
-    socket.connect_timeout(&addr.into(), timeout)?;
-    Ok(socket.into())
-}
-
-fn read_error(error: io::Error) -> End {
-    match error.kind() {
-        io::ErrorKind::TimedOut => End::from(error.to_string()),
-        _ => End::from(format!("Reading from master: {error}")),
-    }
-}
-
-/// A line without its end.
-fn read_line(reader: &mut BufReader<Wire>) -> Result<Vec<u8>, End> {
-    use std::io::BufRead;
-    let mut line = Vec::new();
-    let n = reader
-        .by_ref()
-        .take(LINE_MAX)
-        .read_until(b'\n', &mut line)
-        .map_err(read_error)?;
-    if n == 0 || line.last() != Some(&b'\n') {
-        return Err("I/O error reading from the master: the connection ended".into());
-    }
-    line.pop();
-    if line.last() == Some(&b'\r') {
-        line.pop();
-    }
-    Ok(line)
-}
-
 fn shake_hands(
     identity: Identity,
     reader: &mut BufReader<Wire>,
@@ -588,83 +497,5 @@ fn shake_hands(
             }
             done => return Ok((done, handshake.facts)),
         };
-    }
-}
-
-/// Sends an empty line each second while a data set is loaded.
-struct KeepAlive {
-    done: Option<std::sync::mpsc::SyncSender<()>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl KeepAlive {
-    fn start(socket: &Stream) -> Result<KeepAlive, End> {
-        let mut socket = socket
-            .try_clone()
-            .map_err(text("Unable to set up the link"))?;
-        let (done, gone) = sync_channel::<()>(0);
-        let run = move || {
-            while let Err(RecvTimeoutError::Timeout) = gone.recv_timeout(ACK_EVERY) {
-                if socket.write_all(b"\n").is_err() {
-                    return;
-                }
-            }
-        };
-        let thread = std::thread::Builder::new()
-            .name("ferrite-alive".into())
-            .spawn(run);
-        let thread = thread.map_err(text("Unable to start a thread"))?;
-        Ok(KeepAlive {
-            done: Some(done),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for KeepAlive {
-    fn drop(&mut self) {
-        self.done = None;
-        if let Some(thread) = self.thread.take() {
-            // It ends with its channel; a panic has been reported.
-            let _ = thread.join();
-        }
-    }
-}
-
-/// Tells the master how far the replica is.
-struct Acks {
-    socket: Stream,
-    shared: Arc<Shared>,
-    asked: Arc<Mutex<Receiver<()>>>,
-    gone: Receiver<()>,
-}
-
-impl Acks {
-    fn run(mut self) {
-        let asked = self.asked.clone();
-        let asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            // First what is on the disk: it is never ahead of what was applied.
-            let synced = self.shared.synced.load(Ordering::Acquire);
-            let offset = self.shared.applied.load(Ordering::Acquire);
-            let texts = (offset.to_string(), synced.min(offset).to_string());
-            let mut words: Vec<&[u8]> = vec![b"REPLCONF", b"ACK", texts.0.as_bytes()];
-            if synced != NO_FILE {
-                words.extend([&b"FACK"[..], texts.1.as_bytes()]);
-            }
-            let ack = request(&words);
-            if self.socket.write_all(&ack).is_err() {
-                // The reading side notices as well.
-                return;
-            }
-            match asked.recv_timeout(ACK_EVERY) {
-                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            while asked.try_recv().is_ok() {}
-            if let Err(std::sync::mpsc::TryRecvError::Disconnected) = self.gone.try_recv() {
-                return;
-            }
-        }
     }
 }

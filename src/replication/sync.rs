@@ -1,7 +1,8 @@
 //! Transfers: the whole data set goes to the replicas that wait for it, from one snapshot, written
 //! by a thread of its own.
 
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use crate::dispatch::core::random_hex;
 use crate::dispatch::run::Runner;
 use crate::net::conn::{Close, Conn};
 use crate::rdb::snapshot::Snapshot;
+use crate::rdb::temp;
 use crate::rdb::write::{Progress, ReplicationState, SaveOptions, save_with_delay};
 use crate::resp::reply::Chunk;
 
@@ -142,22 +144,21 @@ impl Transfer {
                 self.out.write_all(mark.as_bytes())
             }
             Format::Sized => {
-                let result = self.through_file();
-                // It may not have come to be.
+                let mut file = temp::create(&self.file)?;
+                let result = self.through_file(&mut file);
+                // What matters is the first error.
                 let _ = std::fs::remove_file(&self.file);
                 result
             }
         }
     }
 
-    fn through_file(&mut self) -> io::Result<()> {
-        let mut file = std::fs::File::create(&self.file)?;
+    fn through_file(&mut self, file: &mut File) -> io::Result<()> {
         let snapshot = self.snapshot.clone();
         let (options, progress) = (&self.options, &self.progress);
-        save_with_delay(snapshot, &mut file, options, progress, &self.delay_us)?;
-        drop(file);
+        save_with_delay(snapshot, file, options, progress, &self.delay_us)?;
         self.sending.store(true, Ordering::Relaxed);
-        let mut file = std::fs::File::open(&self.file)?;
+        file.rewind()?;
         let size = file.metadata()?.len();
         self.out.write_all(format!("${size}\r\n").as_bytes())?;
         let mut piece = vec![0; PIECE];

@@ -191,6 +191,51 @@ fn little_memory_ends_a_reply_in_an_error() {
     );
 }
 
+/// As with Redis 7.0 and 8.2.
+#[test]
+fn a_new_cjson_has_settings_of_its_own() {
+    for (code, says) in [
+        (
+            "local c = cjson.new() local n = {} for k in pairs(c) do n[#n + 1] = k end table.sort(n) \
+             return table.concat(n, ' ')",
+            "_NAME _VERSION decode decode_invalid_numbers decode_max_depth encode encode_invalid_numbers \
+             encode_keep_buffer encode_max_depth encode_number_precision encode_sparse_array new null",
+        ),
+        (
+            "local c = cjson.new() c.encode_max_depth(2) c.encode_number_precision(3) c.encode_sparse_array(true, 1, 1) \
+             return c.encode_max_depth() .. ' ' .. cjson.encode_max_depth() .. ' ' .. c.encode({[1000] = 1.23456}) \
+             .. ' ' .. cjson.encode({1.23456}) .. ' ' .. c.new().encode_max_depth()",
+            "2 1000 {\"1e+03\":1.23} [1.23456] 1000",
+        ),
+        (
+            "local c = cjson.new() c.encode_max_depth(2) return select(2, pcall(c.encode, {{{{1}}}}))",
+            "Cannot serialise, excessive nesting (3)",
+        ),
+        (
+            "local c = cjson.new() c.decode_max_depth(1) return select(2, pcall(c.decode, '[[1]]'))",
+            "Found too many nested data structures (2) at character 2",
+        ),
+        (
+            "local c = cjson.new(1, 2) c.x = 'own' return c.x .. ' ' .. tostring(c.null == cjson.null) .. \
+             tostring(c.encode == cjson.encode) .. tostring(getmetatable(c)) .. select(2, pcall(c.encode, redis))",
+            "own truefalsenilCannot serialise function: type not supported",
+        ),
+        ("cjson.x = 1", "Attempt to modify a readonly table"),
+    ] {
+        let text = say(code);
+        assert!(text.contains(says), "{code}: {text}");
+    }
+}
+
+#[test]
+fn many_instances_of_cjson_end_in_an_error() {
+    let mut engine = Engine::new().unwrap();
+    engine.exchange.borrow_mut().memory_limit = engine.used_memory() + 1_000_000;
+    let code = "local all = {} while true do all[#all + 1] = cjson.new() end";
+    let text = say_in(&mut engine, code);
+    assert!(text.contains("not enough memory"), "{text}");
+}
+
 #[test]
 fn misuse_of_libraries_is_told_in_the_words_of_their_authors() {
     for (code, says) in [

@@ -29,13 +29,12 @@ end
 -- results, or false and a message, or nil and what is to be raised as it is.
 local bind, bind_host = host.bind, host.bind_host
 
-local function library(functions, base)
+local function bound(functions)
   local all = {}
-  for name, value in next, base or {} do all[name] = value end
   for name, value in next, functions do
     all[name] = type(value) == "function" and bind_host(value) or value
   end
-  return view(all)
+  return all
 end
 
 -- A call of f that is known to fail, with its message as if f itself had been called as `name`.
@@ -208,16 +207,29 @@ maths.random, maths.randomseed = bind_host(host.random), bind_host(host.randomse
 local string_view = view(strings)
 base.string, base.table, base.math = string_view, view(tables), view(maths)
 base.coroutine, base.os = view(std.coroutine), view({ clock = std.os.clock })
-local encode = host.libraries.cjson.encode
-host.libraries.cjson.encode = nil
-for name, functions in next, host.libraries do base[name] = library(functions) end
--- What a view shows can be told, too.
-content[base.cjson].encode = bind(function(...)
-  if select("#", ...) == 0 then return encode(0) end
-  local value = ...
-  if type(value) == "table" and content[value] then value = content[value] end
-  return encode(select("#", ...), value, select(2, ...))
-end)
+local new_cjson = host.libraries.cjson.new
+for name, functions in next, host.libraries do
+  if name ~= "cjson" then base[name] = view(bound(functions)) end
+end
+
+-- One that a script makes by itself is its own: no view.
+local function cjson(functions)
+  local encode, all = functions.encode, bound(functions)
+  -- What a view shows can be told, too.
+  all.encode = bind(function(...)
+    if select("#", ...) == 0 then return encode(0) end
+    local value = ...
+    if type(value) == "table" and content[value] then value = content[value] end
+    return encode(select("#", ...), value, select(2, ...))
+  end)
+  all.new = bind(function()
+    local ok, fresh = new_cjson(0)
+    if not ok then return ok, fresh end
+    return true, cjson(fresh)
+  end)
+  return all
+end
+base.cjson = view(cjson(host.libraries.cjson))
 
 -- The metatable of all strings.
 local string_meta = getmetatable("")

@@ -239,6 +239,49 @@ fn never_an_empty_start_beside_data() {
     assert_eq!(machine.digest(), digest, "the snapshot became the base");
 }
 
+#[test]
+fn what_is_wrong_with_a_manifest_is_said_line_by_line() {
+    let mut machine = filled(&["--appendonly", "yes"]);
+    machine.kill();
+    let manifest = machine.aof("appendonly.aof.manifest");
+    fs::write(&manifest, "filx a.1.incr.aof seq 1 type i\n").expect("write");
+    assert!(!machine.try_start());
+    let log = machine.log();
+    assert!(!log.contains("\\n"), "{log}");
+    for line in [
+        "# *** FATAL AOF MANIFEST FILE ERROR ***\n",
+        "# Reading the manifest file, at line 1\n",
+        "# >>> 'filx a.1.incr.aof seq 1 type i'\n",
+        "# Invalid AOF manifest file format\n",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+}
+
+/// A save that was killed leaves its file; the next start removes it, but not one that another server writes.
+#[test]
+fn files_of_killed_saves_do_not_stay() {
+    let mut machine = Machine::new(&[]);
+    machine.failpoints = "rdb.sync=abort".into();
+    machine.start();
+    machine.call("SET k v");
+    let killed = machine.path(&format!("temp-{}-1.rdb", machine.process_id()));
+    let _ = machine.connect().send(&["BGSAVE"]);
+    machine.wait_until("the end", |m| !m.is_running());
+    assert!(killed.exists());
+    let others = fs::File::create(machine.path("temp-1-1.rdb")).expect("a file");
+    others.lock().expect("lock");
+    fs::write(machine.path("temp-note.rdb"), "mine").expect("write");
+    machine.failpoints.clear();
+    machine.start();
+    let log = machine.log();
+    let name = killed.file_name().expect("a name").to_string_lossy();
+    assert!(log.contains(&format!("Removed ./{name} (")), "{log}");
+    assert!(!killed.exists());
+    assert!(machine.path("temp-1-1.rdb").exists());
+    assert!(machine.path("temp-note.rdb").exists());
+}
+
 /// Redis 7.0 of the system, and what FERRITE_PEERS names.
 fn peers() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::env::var("FERRITE_PEERS")

@@ -501,6 +501,20 @@ fn copies_share_until_one_changes() {
 }
 
 #[test]
+fn object_counts_a_missing_key_and_announces_nothing() {
+    for what in ["ENCODING", "FREQ", "IDLETIME", "REFCOUNT"] {
+        let mut bench = Bench::new();
+        bench.handle(&format!("OBJECT {what} nokey")).unwrap();
+        assert!(bench.server.ks.effects.events.is_empty(), "{what}");
+        assert_eq!(bench.server.ks.stats.misses, 1, "{what}");
+    }
+    let mut bench = Bench::new();
+    bench.say("SET k v");
+    bench.say("OBJECT ENCODING k");
+    assert_eq!(bench.server.ks.stats.hits, 1);
+}
+
+#[test]
 fn object_tells_encoding_and_clocks() {
     let mut bench = Bench::new();
     push(&mut bench, "l", &["a"]);

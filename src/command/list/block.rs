@@ -1,9 +1,10 @@
 //! The list commands that wait: BLPOP, BRPOP, BLMOVE, BRPOPLPUSH, BLMPOP.
 
-use super::moves::{move_element, pop_first, read_mpop};
+use super::moves::{move_element, pop_first};
 use super::reply_elem;
 use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
+use crate::command::mpop;
 use crate::dispatch::blocked::{Block, OnTimeout, Wait};
 use crate::keyspace::effect::Class;
 use crate::value::Type;
@@ -102,7 +103,7 @@ fn move_or_wait(
 
 /// `BLMPOP timeout numkeys key [key …] LEFT|RIGHT [COUNT count]`
 pub(super) fn blmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let (keys, end, count) = read_mpop(ctx, 2)?;
+    let (keys, end, count) = mpop::read(ctx.args, 2, End::parse)?;
     let timeout = ctx.timeout(1)?;
     if !pop_first(ctx, keys, end, count)? {
         wait(ctx, keys, timeout, |_, _, out| out.null_array());

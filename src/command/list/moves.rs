@@ -1,10 +1,10 @@
 //! From list to list, and from the first of several: LMOVE, RPOPLPUSH, LMPOP.
 
 use super::pop_many;
-use crate::base::num;
 use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
+use crate::command::mpop;
 use crate::keyspace::effect::Class;
 use crate::value::list::{End, List};
 
@@ -58,37 +58,9 @@ pub(super) fn move_element(ctx: &mut Ctx<'_>, from: End, to: End) -> Outcome {
     Ok(())
 }
 
-const NUMKEYS: Error = Error::new("ERR numkeys should be greater than 0");
-const COUNT: Error = Error::new("ERR count should be greater than 0");
-
-/// A number from 1 on.
-fn positive(text: &[u8], otherwise: Error) -> Result<usize, Error> {
-    let number = num::parse_i64(text).and_then(|n| usize::try_from(n).ok());
-    number.filter(|&n| n > 0).ok_or(otherwise)
-}
-
-/// Reads `numkeys`, as many keys, the end, and `COUNT`, from argument `at` on.
-pub(super) fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(Args<'a>, End, usize), Error> {
-    let numkeys = positive(ctx.args.get(at), NUMKEYS)?;
-    if numkeys >= ctx.args.len() - at - 1 {
-        return Err(Error::SYNTAX);
-    }
-    let keys = ctx.args.slice(at + 1..at + 1 + numkeys);
-    let mut rest = ctx.args.cursor(at + 1 + numkeys);
-    let end = End::parse(rest.next()?)?;
-    let mut count = None;
-    while !rest.done() {
-        if count.is_some() || rest.left() < 2 || !rest.word("COUNT") {
-            return Err(Error::SYNTAX);
-        }
-        count = Some(positive(rest.next()?, COUNT)?);
-    }
-    Ok((keys, end, count.unwrap_or(1)))
-}
-
 /// `LMPOP numkeys key [key …] LEFT|RIGHT [COUNT count]`
 pub(super) fn lmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let (keys, end, count) = read_mpop(ctx, 1)?;
+    let (keys, end, count) = mpop::read(ctx.args, 1, End::parse)?;
     if !pop_first(ctx, keys, end, count)? {
         ctx.out.null_array();
     }

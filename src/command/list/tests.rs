@@ -121,3 +121,31 @@ fn moves_between_lists() {
     );
     assert_eq!(b.say("LMPOP 1 l LEFT COUNT 1 COUNT 1"), "-ERR syntax error");
 }
+
+/// As with redis-server 7.0 and 8.2: all that stands behind the timeout is judged before it.
+#[test]
+fn errors_of_blmpop_come_in_redis_order() {
+    let mut b = Bench::new();
+    let numkeys = "-ERR numkeys should be greater than 0";
+    let count = "-ERR count should be greater than 0";
+    let syntax = "-ERR syntax error";
+    for (line, reply) in [
+        ("BLMPOP x 0 k LEFT", numkeys),
+        ("BLMPOP x x k LEFT", numkeys),
+        ("BLMPOP -1 -1 k LEFT", numkeys),
+        ("BLMPOP x 2 k LEFT", syntax),
+        ("BLMPOP x 9223372036854775807 k LEFT", syntax),
+        ("BLMPOP x 1 k BAD", syntax),
+        ("BLMPOP x 1 k LEFT COUNT 0", count),
+        ("BLMPOP x 1 k LEFT COUNT x", count),
+        ("BLMPOP x 1 k LEFT COUNT", syntax),
+        ("BLMPOP x 1 k LEFT COUNT 1 COUNT 1", syntax),
+        (
+            "BLMPOP x 1 k LEFT",
+            "-ERR timeout is not a float or out of range",
+        ),
+        ("BLMPOP -1 1 k LEFT", "-ERR timeout is negative"),
+    ] {
+        assert_eq!(b.say(line), reply, "{line}");
+    }
+}

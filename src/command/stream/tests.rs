@@ -263,6 +263,31 @@ fn a_read_of_a_wrong_type_replies_once() {
     assert_eq!(bench.say("XREAD STREAMS other s 0 0"), wrong);
 }
 
+/// As with redis-server 8.2.
+#[test]
+fn a_deletion_announces_a_missing_key_only_where_a_group_is_asked_for() {
+    for (line, events) in [
+        ("XDELEX k IDS 1 1-1", &[][..]),
+        ("XDELEX k IDS 2 1-1", &[]),
+        ("XACKDEL k g IDS 1 1-1", &["keymiss"]),
+        ("XACKDEL k g IDS 2 1-1", &["keymiss"]),
+    ] {
+        let mut bench = Bench::new();
+        // Half of these end in an error.
+        let _ = bench.handle(line);
+        let heard = &bench.server.ks.effects.events;
+        let names: Vec<&str> = heard.iter().map(|event| event.name).collect();
+        assert_eq!(names, events, "{line}");
+    }
+    let mut bench = Bench::new();
+    bench.say("XADD k 1-1 a b");
+    bench.handle("XACKDEL k g IDS 1 1-1").expect("no error");
+    assert!(
+        bench.server.ks.effects.events.is_empty(),
+        "only the group is missing"
+    );
+}
+
 #[test]
 fn what_reads_a_group_announces_that_the_key_is_missing() {
     for line in [

@@ -1,9 +1,10 @@
 //! The sorted-set commands that wait: BZPOPMIN, BZPOPMAX, BZMPOP.
 
-use super::pop::{End, pop, pop_first, read_mpop};
+use super::pop::{End, pop, pop_first};
 use super::write_member;
 use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
+use crate::command::mpop;
 use crate::dispatch::blocked::{Block, Wait};
 use crate::value::Type;
 use crate::value::zset::Zset;
@@ -63,7 +64,7 @@ fn pop_or_wait(ctx: &mut Ctx<'_>, end: End) -> Outcome {
 
 /// `BZMPOP timeout numkeys key [key …] MIN|MAX [COUNT count]`
 pub(super) fn bzmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let (keys, end, count) = read_mpop(ctx, 2)?;
+    let (keys, end, count) = mpop::read(ctx.args, 2, End::parse)?;
     let timeout = ctx.timeout(1)?;
     if !pop_first(ctx, keys, end, count)? {
         wait(ctx, keys, timeout);

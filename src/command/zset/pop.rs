@@ -4,6 +4,7 @@ use super::{Shape, write_member};
 use crate::command::args::Args;
 use crate::command::ctx::{Ctx, Outcome};
 use crate::command::error::Error;
+use crate::command::mpop;
 use crate::keyspace::effect::Class;
 use crate::resp::reply::Reply;
 use crate::value::packed::Elem;
@@ -17,6 +18,17 @@ pub(super) enum End {
 }
 
 impl End {
+    /// The end that an argument names.
+    pub(super) fn parse(word: &[u8]) -> Result<End, Error> {
+        if word.eq_ignore_ascii_case(b"MIN") {
+            Ok(End::Min)
+        } else if word.eq_ignore_ascii_case(b"MAX") {
+            Ok(End::Max)
+        } else {
+            Err(Error::SYNTAX)
+        }
+    }
+
     fn event(self) -> &'static str {
         match self {
             End::Min => "zpopmin",
@@ -106,37 +118,8 @@ fn pop_key(ctx: &mut Ctx<'_>, end: End) -> Outcome {
     Ok(())
 }
 
-/// Reads `numkeys`, as many keys, the end, and `COUNT`, from argument `at` on.
-pub(super) fn read_mpop<'a>(ctx: &Ctx<'a>, at: usize) -> Result<(Args<'a>, End, usize), Error> {
-    const NUMKEYS: Error = Error::new("ERR numkeys should be greater than 0");
-    const COUNT: Error = Error::new("ERR count should be greater than 0");
-    let args = ctx.args;
-    let keys = args.int(at).ok().and_then(|n| usize::try_from(n).ok());
-    let keys = keys.filter(|n| *n > 0).ok_or(NUMKEYS)?;
-    if keys >= args.len() - at - 1 {
-        return Err(Error::SYNTAX);
-    }
-    let mut rest = args.cursor(at + 1 + keys);
-    let end = if rest.word("MIN") {
-        End::Min
-    } else if rest.word("MAX") {
-        End::Max
-    } else {
-        return Err(Error::SYNTAX);
-    };
-    let mut count = None;
-    while !rest.done() {
-        if count.is_some() || rest.left() < 2 || !rest.word("COUNT") {
-            return Err(Error::SYNTAX);
-        }
-        let n = rest.int().ok().and_then(|n| usize::try_from(n).ok());
-        count = Some(n.filter(|n| *n > 0).ok_or(COUNT)?);
-    }
-    Ok((args.slice(at + 1..at + 1 + keys), end, count.unwrap_or(1)))
-}
-
 pub(super) fn zmpop(ctx: &mut Ctx<'_>) -> Outcome {
-    let (keys, end, count) = read_mpop(ctx, 1)?;
+    let (keys, end, count) = mpop::read(ctx.args, 1, End::parse)?;
     if !pop_first(ctx, keys, end, count)? {
         ctx.out.null_array();
     }

@@ -425,3 +425,31 @@ fn a_scan_meets_every_member_in_both_forms() {
         assert_eq!(met.len(), count);
     }
 }
+
+/// As with redis-server 7.0 and 8.2: all that stands behind the timeout is judged before it.
+#[test]
+fn errors_of_bzmpop_come_in_redis_order() {
+    let mut b = Bench::new();
+    let numkeys = "-ERR numkeys should be greater than 0";
+    let count = "-ERR count should be greater than 0";
+    let syntax = "-ERR syntax error";
+    for (line, reply) in [
+        ("BZMPOP x 0 k MIN", numkeys),
+        ("BZMPOP x x k MIN", numkeys),
+        ("BZMPOP -1 -1 k MIN", numkeys),
+        ("BZMPOP x 2 k MIN", syntax),
+        ("BZMPOP x 9223372036854775807 k MIN", syntax),
+        ("BZMPOP x 1 k BAD", syntax),
+        ("BZMPOP x 1 k MIN COUNT 0", count),
+        ("BZMPOP x 1 k MIN COUNT x", count),
+        ("BZMPOP x 1 k MIN COUNT", syntax),
+        ("BZMPOP x 1 k MIN COUNT 1 COUNT 1", syntax),
+        (
+            "BZMPOP x 1 k MIN",
+            "-ERR timeout is not a float or out of range",
+        ),
+        ("BZMPOP -1 1 k MIN", "-ERR timeout is negative"),
+    ] {
+        assert_eq!(b.say(line), reply, "{line}");
+    }
+}

@@ -32,10 +32,7 @@ impl Keys<'_> {
             let (result, empty, grown) = change(entry, &mut ks.scratch, f)?;
             db.tally.end(&ks.prefixes, hash, entry, before, grown);
             if !self.no_touch {
-                entry.set_clock(
-                    ks.access
-                        .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
-                );
+                ks.access.touch(entry, ks.now_ms, &mut ks.rng);
             }
             if empty {
                 self.unlink(key);
@@ -178,10 +175,7 @@ impl Keys<'_> {
         }
         let grown = entry.set_payload(value);
         db.tally.end(&ks.prefixes, hash, entry, weighed, grown);
-        entry.set_clock(
-            ks.access
-                .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
-        );
+        ks.access.touch(entry, ks.now_ms, &mut ks.rng);
         if before.is_some() || after.is_some() {
             self.change_expire(hash, key, before, after);
         }
@@ -223,10 +217,7 @@ impl Keys<'_> {
         let grown = entry.set_payload(New::Int(n));
         db.tally.end(&ks.prefixes, hash, entry, before, grown);
         if !self.no_touch {
-            entry.set_clock(
-                ks.access
-                    .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
-            );
+            ks.access.touch(entry, ks.now_ms, &mut ks.rng);
         }
         Ok(n)
     }
@@ -316,10 +307,7 @@ impl Keys<'_> {
             let grown = entry.set_payload(New::Big(big));
             db.tally.end(&ks.prefixes, hash, entry, before, grown);
             if !self.no_touch {
-                entry.set_clock(
-                    ks.access
-                        .touched(entry.clock(), ks.now_ms, || ks.rng.unit()),
-                );
+                ks.access.touch(entry, ks.now_ms, &mut ks.rng);
             }
             return result;
         }

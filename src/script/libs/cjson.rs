@@ -54,7 +54,22 @@ impl Default for Settings {
 /// Deeper nesting is refused whatever the settings say.
 const DEPTH_MAX: usize = 1500;
 
+/// Room that an instance takes.
+const INSTANCE: usize = 4096;
+
+/// `cjson` as scripts find it. With `new` they get one of their own, with settings of its own.
 pub fn library(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
+    let all = instance(lua, exchange)?;
+    let shared = exchange.clone();
+    let new = native(lua, move |lua, _| {
+        room_for(lua, &shared, INSTANCE)?;
+        Ok(one(Value::Table(instance(lua, &shared)?)))
+    })?;
+    all.raw_set("new", new)?;
+    Ok(all)
+}
+
+fn instance(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
     let settings = Rc::new(RefCell::new(Settings::default()));
     let all = lua.create_table()?;
     let (shared, set) = (exchange.clone(), settings.clone());
