@@ -163,7 +163,7 @@ impl Session {
         if let Some(blocked) = &waits {
             self.server.core.blocking.remove(self.client.id, blocked);
         }
-        let (chunks, last) = out.take(Vec::new());
+        let (chunks, last) = out.take();
         let mut bytes: Vec<u8> = chunks
             .iter()
             .flat_map(|chunk| chunk.bytes().to_vec())

@@ -508,7 +508,7 @@ impl<'a> Loader<'a> {
             out.error(crate::command::error::Error::arity(&command.full_name).as_bytes());
         }
         self.server.ks.log.end_unit(false);
-        let (_, reply) = out.take(Vec::new());
+        let (_, reply) = out.take();
         if reply.starts_with(b"-") {
             return Err(Refused(format!(
                 "A command of the append only file {} failed, at offset {from}: '{}' on '{}' said {}. What follows would not be what it was; nothing was loaded.",

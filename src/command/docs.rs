@@ -251,7 +251,7 @@ mod tests {
         let mut out = Reply::new();
         out.set_resp3(resp3);
         write(&mut out);
-        let (chunks, buf) = out.take(Vec::new());
+        let (chunks, buf) = out.take();
         assert!(chunks.is_empty());
         String::from_utf8(buf).expect("text").replace("\r\n", " ")
     }

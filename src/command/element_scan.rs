@@ -81,7 +81,7 @@ impl Page {
 
     /// Writes the whole reply.
     pub fn reply(mut self, next: u64, out: &mut Reply) {
-        let (chunks, last) = self.items.take(Vec::new());
+        let (chunks, last) = self.items.take();
         out.array(2);
         // Cursors are below 2^48.
         out.bulk_int(next as i64);

@@ -68,7 +68,7 @@ impl Bench {
         self.server
             .runner()
             .execute(&mut self.client, &mut out, batch.args(0));
-        let (chunks, last) = out.take(Vec::new());
+        let (chunks, last) = out.take();
         let mut bytes: Vec<u8> = chunks.iter().flat_map(|c| c.bytes().to_vec()).collect();
         bytes.extend(last);
         bytes

@@ -202,6 +202,16 @@ impl Client {
         if self.resp3 { 3 } else { 2 }
     }
 
+    /// Output goes to the buffer whose content is written, if there is one. A client has one buffer, unless another thread
+    /// is still writing.
+    pub fn reuse_buffer(&mut self) {
+        if self.out.capacity() == 0
+            && let Some(spare) = self.conn.with(|outbox| outbox.spare.take())
+        {
+            self.out.give_buffer(spare);
+        }
+    }
+
     /// Hands the replies so far to the connection. With a batch, its buffers go back too and the
     /// connection may send the next one.
     pub fn flush(&mut self, returned: Option<Box<Batch>>) {
@@ -224,7 +234,7 @@ impl Client {
         self.conn.pending_out.fetch_add(bytes, Ordering::Relaxed);
         let out = &mut self.out;
         self.conn.post(|outbox| {
-            let (chunks, last) = out.take(outbox.spare.take().unwrap_or_default());
+            let (chunks, last) = out.take();
             chunks
                 .into_iter()
                 .for_each(|chunk| outbox.output.push(chunk));

@@ -131,6 +131,7 @@ impl Core {
         match self.clients.at_mut(slot, id) {
             Some(client) => {
                 let subscribed = client.subs.is_some();
+                client.reuse_buffer();
                 let before = client.out.len();
                 push.write(&mut client.out, subscribed);
                 self.pushes.mark(slot, client);

@@ -82,6 +82,7 @@ impl Server {
         self.tick();
         let begin_us = self.core.now_us;
         client.active_ms = self.core.now_ms();
+        client.reuse_buffer();
         let mut out = std::mem::take(&mut client.out);
         if self.core.owes(client) {
             self.core.settle(client, &mut out);

@@ -115,7 +115,7 @@ fn run(server: &mut Server, client: &mut Client, args: Args<'_>, visit: &Visit) 
     if out.is_over() || out.len() > visit.reply_max {
         return None;
     }
-    let (chunks, last) = out.take(Vec::new());
+    let (chunks, last) = out.take();
     let mut bytes =
         Vec::with_capacity(chunks.iter().map(|c| c.bytes().len()).sum::<usize>() + last.len());
     chunks

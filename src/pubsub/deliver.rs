@@ -40,6 +40,7 @@ fn hand_out(
     for (id, slot) in members {
         match clients.at_mut(*slot, *id) {
             Some(client) => {
+                client.reuse_buffer();
                 messages.write(&mut client.out);
                 pushes.mark(*slot, client);
             }

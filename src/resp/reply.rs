@@ -145,20 +145,25 @@ impl Reply {
         }
     }
 
-    /// Takes everything written so far. `spare` becomes the next buffer.
-    pub fn take(&mut self, spare: Vec<u8>) -> (Vec<Chunk>, Vec<u8>) {
-        debug_assert!(spare.is_empty());
+    /// What comes goes to this empty buffer. There must be none.
+    pub fn give_buffer(&mut self, spare: Vec<u8>) {
+        debug_assert!(spare.is_empty() && self.buf.is_empty());
+        self.buf = spare;
+    }
+
+    /// Takes everything written so far.
+    pub fn take(&mut self) -> (Vec<Chunk>, Vec<u8>) {
         self.chunked = 0;
         (
             std::mem::take(&mut self.chunks),
-            std::mem::replace(&mut self.buf, spare),
+            std::mem::take(&mut self.buf),
         )
     }
 
     /// Takes off what is behind the first `at` bytes.
     pub fn split_off(&mut self, at: usize) -> Vec<Chunk> {
         let (mut skip, mut later) = (at, Vec::new());
-        let (chunks, last) = self.take(Vec::new());
+        let (chunks, last) = self.take();
         for chunk in chunks.into_iter().chain([Chunk::Owned(last)]) {
             let bytes = chunk.bytes();
             if skip >= bytes.len() {

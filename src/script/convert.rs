@@ -321,7 +321,7 @@ mod tests {
         out.set_resp3(resp3);
         let value: Value = lua.load(code).eval().unwrap();
         to_reply(value, resp3, &mut out).unwrap();
-        String::from_utf8_lossy(&out.take(Vec::new()).1).replace("\r\n", " ")
+        String::from_utf8_lossy(&out.take().1).replace("\r\n", " ")
     }
 
     #[test]

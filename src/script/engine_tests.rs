@@ -43,7 +43,7 @@ fn say_in(engine: &mut Engine, code: &str) -> String {
         Ok(value) => {
             let mut out = crate::resp::reply::Reply::new();
             super::super::convert::to_reply(value, false, &mut out).unwrap();
-            String::from_utf8_lossy(&out.take(Vec::new()).1)
+            String::from_utf8_lossy(&out.take().1)
                 .trim_end()
                 .replace("\r\n", " ")
         }

@@ -162,10 +162,11 @@ impl Host for Caller<'_> {
             (request, buf, exchange.resp3, exchange.spread)
         };
         buf.clear();
-        self.out.take(buf);
+        self.out.take();
+        self.out.give_buffer(buf);
         self.out.set_resp3(resp3);
         self.serve(&request, spread);
-        let (chunks, mut last) = self.out.take(Vec::new());
+        let (chunks, mut last) = self.out.take();
         if !chunks.is_empty() {
             let mut whole = Vec::new();
             for chunk in &chunks {

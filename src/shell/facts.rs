@@ -322,7 +322,7 @@ mod tests {
             for command in commands {
                 docs::docs(&mut out, command);
             }
-            let bytes = out.take(Vec::new()).1;
+            let bytes = out.take().1;
             let limits = Limits {
                 line: 1 << 20,
                 bulk: 1 << 20,

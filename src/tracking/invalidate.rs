@@ -16,7 +16,7 @@ fn key_array<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut out = Reply::new();
     out.array(keys.len());
     keys.for_each(|key| out.bulk(key));
-    out.take(Vec::new()).1
+    out.take().1
 }
 
 impl Core {

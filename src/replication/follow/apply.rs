@@ -103,7 +103,7 @@ impl Runner<'_> {
         if self.core.stats.total_errors == errors {
             return Ok(());
         }
-        let (chunks, last) = out.take(Vec::new());
+        let (chunks, last) = out.take();
         let reply = chunks.first().map_or(last.as_slice(), |c| c.bytes());
         let name = String::from_utf8_lossy(args.get(0)).into_owned();
         let reply = String::from_utf8_lossy(&reply[..reply.len().min(200)]).into_owned();
