@@ -139,6 +139,8 @@ pub struct Sink {
     planned: usize,
     closed: Vec<Closed>,
     buf_apart: Apart,
+    /// Of the list of chunks.
+    list_apart: Apart,
     /// Chunks are kept until a sync.
     pub keeps: bool,
     /// A half-written unit could not be cut off: this file takes no more.
@@ -189,6 +191,7 @@ impl Sink {
             planned: 0,
             closed: Vec::new(),
             buf_apart: Apart::default(),
+            list_apart: Apart::default(),
             keeps,
             torn: false,
         }
@@ -293,7 +296,8 @@ impl Sink {
             Some(last) if last.takes(&chunk) => last.join(&chunk),
             _ => {
                 chunk.shrink();
-                self.unsafe_chunks.push(chunk);
+                let list = &mut self.unsafe_chunks;
+                self.list_apart.during(|| list.push(chunk));
             }
         }
     }
@@ -383,6 +387,10 @@ impl Sink {
     pub fn synced(&mut self, plan: &Plan) -> (Vec<(String, Sum)>, Option<SafePoint>) {
         let freed = plan.chunks.min(self.unsafe_chunks.len());
         self.unsafe_chunks.drain(..freed);
+        if self.unsafe_chunks.is_empty() {
+            let list = &mut self.unsafe_chunks;
+            self.list_apart.during(|| *list = Vec::new());
+        }
         self.planned = self.planned.saturating_sub(freed);
         let sums = self
             .closed
