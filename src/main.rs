@@ -86,7 +86,7 @@ fn serve(mut config: Config, sentinel_mode: bool) -> Result<(), Failure> {
         config.adjust(|settings| settings.maxclients = maxclients);
     }
     process::prepare_system(&config);
-    process::set_title(&config);
+    process::set_title(&config, if sentinel.is_some() { "[sentinel]" } else { "" });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -162,6 +162,7 @@ async fn run(config: Config, log: Arc<Log>, sentinel: Option<Box<State>>) -> Res
     server.core.mailbox = Some(sender);
     server.tick();
     http::open(&mut server.core)?;
+    server.core.set_up_process();
     let ready = move |server: &mut Server| {
         if server.core.config.port != 0 {
             tracing::info!("Ready to accept connections tcp");

@@ -177,3 +177,77 @@ fn a_rewritten_file_starts_the_same_server() {
         String::from_utf8_lossy(&check.stdout)
     );
 }
+
+fn oom_score(server: &Server) -> i32 {
+    let path = format!("/proc/{}/oom_score_adj", server.pid());
+    std::fs::read_to_string(path)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// Tests may run with a score of their own.
+fn own_oom_score() -> i32 {
+    let text = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap();
+    text.trim().parse().unwrap()
+}
+
+#[test]
+fn the_score_for_the_out_of_memory_killer_follows_role_and_settings() {
+    let own = own_oom_score();
+    let options = [
+        "--oom-score-adj",
+        "yes",
+        "--oom-score-adj-values",
+        "10 20 30",
+    ];
+    let server = Server::with_options(&options);
+    let mut client = server.connect();
+    assert_eq!(oom_score(&server), own + 10, "from the start");
+    set(&mut client, &["oom-score-adj-values", "15 25 35"]);
+    assert_eq!(oom_score(&server), own + 15);
+    // Nobody listens there.
+    assert_eq!(client.call(&["REPLICAOF", "127.0.0.1", "1"]).text(), "OK");
+    assert_eq!(oom_score(&server), own + 25, "a replica");
+    assert_eq!(client.call(&["REPLICAOF", "NO", "ONE"]).text(), "OK");
+    assert_eq!(oom_score(&server), own + 15);
+    set(&mut client, &["oom-score-adj", "absolute"]);
+    assert_eq!(oom_score(&server), 15);
+    set(&mut client, &["oom-score-adj", "no"]);
+    assert_eq!(oom_score(&server), own, "as it was before");
+}
+
+#[test]
+fn log_lines_show_the_role() {
+    let server = Server::with_options(&["--enable-debug-command", "yes"]);
+    let mut client = server.connect();
+    let pid = server.pid();
+    assert_eq!(client.call(&["REPLICAOF", "127.0.0.1", "1"]).text(), "OK");
+    let say = |client: &mut Client, word| {
+        let reply = client.call(&["DEBUG", "LOG", word]);
+        assert_eq!(reply.text(), "OK");
+    };
+    say(&mut client, "while-replica");
+    assert_eq!(client.call(&["REPLICAOF", "NO", "ONE"]).text(), "OK");
+    say(&mut client, "as-master-again");
+    let log = server.log();
+    let letter = |word: &str| {
+        let line = log.lines().find(|line| line.contains(word));
+        let line = line.unwrap_or_else(|| panic!("no line with {word}:\n{log}"));
+        line.strip_prefix(&format!("{pid}:")).unwrap()[..1].to_owned()
+    };
+    assert_eq!(letter("Server initialized"), "M");
+    assert_eq!(letter("while-replica"), "S");
+    assert_eq!(letter("as-master-again"), "M");
+}
+
+#[test]
+fn the_process_title_follows_its_template() {
+    let server = Server::start();
+    let mut client = server.connect();
+    set(&mut client, &["proc-title-template", "{port} {title}"]);
+    let shown = std::fs::read(format!("/proc/{}/cmdline", server.pid())).unwrap();
+    let shown = String::from_utf8_lossy(&shown).into_owned();
+    assert!(shown.starts_with(&server.port().to_string()), "{shown}");
+}

@@ -13,7 +13,7 @@
 //! Whatever happens in between, the manifest names files that together are the data.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -484,18 +484,5 @@ impl Write for Summed {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-/// Temporary files of former runs.
-pub fn clean(home: &Path) {
-    let Ok(entries) = std::fs::read_dir(home) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with("temp-rewriteaof-") && name.ends_with(".aof") {
-            let _ = std::fs::remove_file(entry.path());
-        }
     }
 }

@@ -18,6 +18,7 @@ use crate::keyspace::Keyspace;
 use crate::log::Consumer;
 use crate::rdb::boot::{self, Loading};
 use crate::rdb::load::Progress;
+use crate::rdb::temp;
 
 /// While the files are read again, so long passes between two looks at who wants something.
 const RELOAD_LOOK: Duration = Duration::from_millis(1);
@@ -46,8 +47,7 @@ pub fn start(
     ready: impl FnOnce(&mut Server) + Send + 'static,
 ) -> io::Result<()> {
     let place = Place::of(&server.core.config);
-    rewrite::clean(&place.home);
-    rewrite::clean(&place.dir);
+    temp::sweep_rewrites(&place.home, &place.dir);
     if !server.core.config.appendonly {
         let orphans = place.parts_on_disk();
         let no_rdb = !std::path::Path::new(&server.core.config.dbfilename).exists();

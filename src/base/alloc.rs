@@ -253,6 +253,14 @@ pub fn purge() -> Result<(), i32> {
     if code == 0 { Ok(()) } else { Err(code) }
 }
 
+/// Has a thread of the allocator give unused pages back (`jemalloc-bg-thread`).
+///
+/// # Errors
+/// The allocator's reason.
+pub fn set_background_thread(on: bool) -> Result<(), String> {
+    tikv_jemalloc_ctl::background_thread::write(on).map_err(|error| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,6 +14,7 @@ pub mod mailbox;
 pub mod memsize;
 pub mod memtest;
 pub mod num;
+pub mod oom;
 pub mod planted;
 pub mod process;
 pub mod rng;

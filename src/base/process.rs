@@ -287,29 +287,6 @@ pub fn prepare_system(settings: &Settings) {
     }
 }
 
-/// Sets `oom_score_adj` of this process; the reason goes into the error of CONFIG SET.
-pub fn set_oom_score(score: i32) -> Result<(), String> {
-    fs::write(
-        "/proc/self/oom_score_adj",
-        score.clamp(-1000, 1000).to_string(),
-    )
-    .map_err(|error| {
-        format!(
-            "Failed to apply new oom_score_adj configuration, check server logs. ({})",
-            os_reason(&error)
-        )
-    })
-}
-
-/// The score that this process has now, as the base of `oom-score-adj relative`.
-pub fn oom_score() -> Option<i32> {
-    fs::read_to_string("/proc/self/oom_score_adj")
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-}
-
 /// What the crash report tells beside the panic itself. Called in the panicking thread, so it must take no lock that this
 /// thread could hold; arguments of commands must not be in it.
 pub trait CrashContext: Send + Sync + 'static {
@@ -452,14 +429,16 @@ static PROGRAM: LazyLock<String> = LazyLock::new(|| {
 
 /// Shows `proc-title-template` as the process title, unless `set-proc-title` is off. Nothing may read the process' arguments
 /// after the first call. Errors are left alone: the title is a courtesy.
-pub fn set_title(config: &Config) {
-    let title = title(config, &PROGRAM);
+///
+/// `mode` is what `{server-mode}` stands for: `[sentinel]`, or nothing.
+pub fn set_title(config: &Config, mode: &str) {
+    let title = title(config, &PROGRAM, mode);
     if config.set_proc_title {
         let _ = sys::overwrite_command_line(title.as_bytes());
     }
 }
 
-fn title(config: &Config, program: &str) -> String {
+fn title(config: &Config, program: &str, mode: &str) -> String {
     let first_address = config
         .bind
         .addresses()
@@ -477,7 +456,7 @@ fn title(config: &Config, program: &str) -> String {
         .proc_title_template
         .replace("{title}", program)
         .replace("{listen-addr}", &listen)
-        .replace("{server-mode}", "")
+        .replace("{server-mode}", mode)
         .replace("{port}", &config.port.to_string())
         .replace("{tls-port}", &config.tls_port.to_string())
         .replace("{unixsocket}", &config.unixsocket)
@@ -567,7 +546,7 @@ mod tests {
     #[test]
     fn the_title_shows_where_the_server_listens() {
         let mut config = Config::new(Settings::default());
-        assert_eq!(title(&config, "redis-server"), "redis-server *:6379");
+        assert_eq!(title(&config, "redis-server", ""), "redis-server *:6379");
         config.adjust(|s| {
             s.port = 0;
             s.unixsocket = "/tmp/s".into();
@@ -575,7 +554,10 @@ mod tests {
                 "{title} {listen-addr} p={port} f={config-file} {server-mode}".into();
         });
         config.file = Some("/a.conf".into());
-        assert_eq!(title(&config, "ferrite"), "ferrite /tmp/s p=0 f=/a.conf");
+        let shown = "ferrite /tmp/s p=0 f=/a.conf";
+        assert_eq!(title(&config, "ferrite", ""), shown);
+        let shown = format!("{shown} [sentinel]");
+        assert_eq!(title(&config, "ferrite", "[sentinel]"), shown);
     }
 
     struct Context;

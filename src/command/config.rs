@@ -10,7 +10,6 @@ use crate::command::ctx::{Ctx, Outcome};
 use crate::command::dump::Connections;
 use crate::command::error::Error;
 use crate::command::spec::{Group, Spec, flags};
-use crate::config::enums::OomScoreAdj;
 use crate::config::{Action, Directive, SetContext};
 use crate::dispatch::core::Core;
 use crate::dispatch::{apply, crash, gate};
@@ -214,7 +213,7 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
                 log.apply(&core.config);
             }
         }
-        Action::OomScore => apply_oom_score(ctx)?,
+        Action::OomScore => core.set_oom_score()?,
         Action::RequirePass => {
             let password = core.config.requirepass.clone();
             acl::clients::set_default_password(core, ctx.client, &password);
@@ -224,14 +223,15 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
             aof::state::directory_changed(core);
         }
         Action::JemallocBgThread => {
-            let on = core.config.jemalloc_bg_thread;
-            tikv_jemalloc_ctl::background_thread::write(on).map_err(|error| error.to_string())?;
+            alloc::set_background_thread(core.config.jemalloc_bg_thread)?;
         }
         Action::SlowlogMaxLen => core.slowlog.trim(core.config.slowlog_max_len),
         Action::AppendOnly if core.config.appendonly => aof::state::switch_on(core)?,
         Action::AppendOnly => aof::state::switch_off(ctx.db.ks, core),
         Action::AppendFsync => aof::state::set_policy(core),
         Action::Metrics => open_metrics(core)?,
+        // A Sentinel has another CONFIG.
+        Action::ProcTitle => process::set_title(&core.config, ""),
         Action::Tls => configure_tls(core)?,
         Action::TlsPort => {
             configure_tls(core)?;
@@ -246,7 +246,6 @@ fn act(ctx: &mut Ctx<'_>, action: Action, name: &str) -> Result<(), String> {
         // These are read where they are used.
         Action::Save
         | Action::Hz
-        | Action::ProcTitle
         | Action::MinReplicas
         | Action::AclLogMaxLen
         | Action::CrashLog => {}
@@ -279,21 +278,6 @@ fn limit_memory(ctx: &mut Ctx<'_>) {
         tracing::warn!(
             "WARNING: the new maxmemory value set via CONFIG SET ({limit}) is smaller than the current memory usage ({used}). This will result in key eviction and/or the inability to accept new write commands depending on the maxmemory-policy."
         );
-    }
-}
-
-fn apply_oom_score(ctx: &mut Ctx<'_>) -> Result<(), String> {
-    let core = &mut *ctx.core;
-    let base = *core
-        .oom_score_base
-        .get_or_insert_with(|| process::oom_score().unwrap_or(0));
-    let wanted = core.config.oom_score_adj_values.0[0];
-    match core.config.oom_score_adj {
-        OomScoreAdj::No => process::set_oom_score(base),
-        OomScoreAdj::Yes | OomScoreAdj::Relative => {
-            process::set_oom_score(base.saturating_add(wanted))
-        }
-        OomScoreAdj::Absolute => process::set_oom_score(wanted),
     }
 }
 

@@ -195,7 +195,7 @@ impl Setting for OutputLimits {
     }
 }
 
-/// `oom-score-adj-values` for primary, replica and background children.
+/// `oom-score-adj-values` for a master, a replica, and background children, of which there are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct OomScores(pub [i32; 3]);
 

@@ -17,11 +17,12 @@ use crate::acl::Acl;
 use crate::base::alloc;
 use crate::base::clock::Clock;
 use crate::base::mailbox::Sender;
+use crate::base::oom::OomScore;
 use crate::command::registry::{self, Names};
 use crate::config::Config;
 use crate::keyspace::evict::Pool;
 use crate::log::CommandLog;
-use crate::logging::Log;
+use crate::logging::{Log, Role};
 use crate::net::listen::Listeners;
 use crate::pubsub::PubSub;
 use crate::replication::Replication;
@@ -117,8 +118,7 @@ pub struct Core {
     pub log: Option<Arc<Log>>,
     /// Runs of the cron so far.
     pub cron_ticks: u64,
-    /// The score of the out-of-memory killer before `oom-score-adj` changed it.
-    pub oom_score_base: Option<i32>,
+    pub oom_score: OomScore,
     /// Bytes in use before the first key came.
     pub startup_memory: u64,
     /// Unix seconds of the last save, or of the start.
@@ -196,7 +196,7 @@ impl Core {
             tls_watch: Default::default(),
             log: None,
             cron_ticks: 0,
-            oom_score_base: None,
+            oom_score: OomScore::default(),
             startup_memory: alloc::used_memory(),
             last_save_s: clock.unix_us(0) / 1_000_000,
             clients_weight: 0,
@@ -280,6 +280,33 @@ impl Core {
     /// Logs must not show argument `at` of the present command.
     pub fn redact(&mut self, at: usize) {
         self.redacted.push(at);
+    }
+
+    /// Gives the process what the settings want at the start. That it does not have it is no reason not to serve.
+    pub fn set_up_process(&mut self) {
+        // The log has the reason.
+        let _ = self.set_oom_score();
+        if let Err(reason) = alloc::set_background_thread(self.config.jemalloc_bg_thread) {
+            tracing::warn!("Can't start the background thread of the allocator: {reason}");
+        }
+    }
+
+    /// Takes over what depends on being a master or a replica: the letter in the log, `oom-score-adj`.
+    pub fn follow_role(&mut self) {
+        if let Some(log) = &self.log {
+            log.set_role(match self.repl.is_replica() {
+                true => Role::Replica,
+                false => Role::Primary,
+            });
+        }
+        // As above.
+        let _ = self.set_oom_score();
+    }
+
+    /// # Errors
+    /// What CONFIG SET answers; the log has the reason.
+    pub fn set_oom_score(&mut self) -> Result<(), String> {
+        self.oom_score.apply(&self.config, self.repl.is_replica())
     }
 
     /// Records a latency spike if the monitor is on and it is long enough.

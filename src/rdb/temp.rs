@@ -86,7 +86,7 @@ enum Name {
     Common,
 }
 
-/// Names that saves and transfers to replicas give to their files. (The append-only file sees to its own.)
+/// Names that saves and transfers to replicas give to their files.
 fn name_of(file: &str) -> Option<Name> {
     let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let rest = file.strip_prefix("temp-")?.strip_suffix(".rdb")?;
@@ -97,15 +97,27 @@ fn name_of(file: &str) -> Option<Name> {
     (number(second) && (first == "repl" || number(first))).then_some(Name::Own)
 }
 
-/// Removes from a directory what servers that were killed have left there, and says so in the log.
+/// Removes from a directory what saves of servers that were killed have left there, and says so in the log.
 pub fn sweep(dir: &Path) {
+    sweep_names(dir, name_of);
+}
+
+/// The same for rewrites of an append-only file. Redis makes such files in its working directory, `home`; ours lie beside
+/// the parts, in `parts`.
+pub fn sweep_rewrites(home: &Path, parts: &Path) {
+    let is_rewrite = |file: &str| file.starts_with("temp-rewriteaof-") && file.ends_with(".aof");
+    sweep_names(home, |file| is_rewrite(file).then_some(Name::Common));
+    sweep_names(parts, |file| is_rewrite(file).then_some(Name::Own));
+}
+
+fn sweep_names(dir: &Path, name_of: impl Fn(&str) -> Option<Name>) {
     // Without the directory nothing else will work either, and that is told where it happens.
     let Ok(entries) = fs::read_dir(dir) else {
         return;
     };
     for entry in entries.flatten() {
         let file_name = entry.file_name();
-        let Some(name) = file_name.to_str().and_then(name_of) else {
+        let Some(name) = file_name.to_str().and_then(&name_of) else {
             continue;
         };
         let path = entry.path();
@@ -212,6 +224,22 @@ mod tests {
         drop(held);
         sweep(&dir);
         assert!(!dir.join("temp-1-2.rdb").exists());
+        fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn rewrites_that_go_on_and_files_of_redis_stay() {
+        let dir = scratch("rewrites");
+        let parts = dir.join("parts");
+        fs::create_dir(&parts).unwrap();
+        let name = |number| format!("temp-rewriteaof-bg-{number}.aof");
+        let _held = create(&parts.join(name(1))).unwrap();
+        for path in [dir.join(name(2)), parts.join(name(3)), parts.join("x.aof")] {
+            fs::write(path, "x").unwrap();
+        }
+        sweep_rewrites(&dir, &parts);
+        assert_eq!(names(&dir), ["parts".to_owned(), name(2)]);
+        assert_eq!(names(&parts), [name(1), "x.aof".into()]);
         fs::remove_dir_all(dir).unwrap();
     }
 

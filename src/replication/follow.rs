@@ -208,6 +208,7 @@ impl Runner<'_> {
             failover,
         });
         self.tune_link();
+        self.core.follow_role();
         self.core
             .config
             .set_replicaof(Some((host.to_string(), port)));
@@ -243,6 +244,7 @@ impl Runner<'_> {
         self.core.repl.refused.clear();
         self.core.repl.pinged_ms = self.core.now_ms();
         self.core.config.set_replicaof(None);
+        self.core.follow_role();
         tracing::warn!(
             "Setting secondary replication ID to {}, valid up to offset: {}. New replication ID is {}",
             self.core.repl.history.id2,
