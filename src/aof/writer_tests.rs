@@ -1,5 +1,6 @@
 use std::fs;
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
 
 use super::*;
 use crate::aof::dir::testing::scratch;
