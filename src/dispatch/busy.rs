@@ -87,16 +87,14 @@ pub fn breathe(ks: &mut Keyspace, core: &mut Core) {
     conn::write_posted();
     let mut messages = Vec::from(std::mem::take(&mut core.inbox));
     messages.extend(WAY_OUT.with(|way_out| way_out.suspend(())));
-    let outer_us = core.now_us;
+    let outer_us = (core.now_us, core.unit_us);
     core.now_us = core.clock.mono_us();
     for message in messages {
         answer(ks, core, message);
     }
     shutdown::within_command(ks, core);
     conn::write_posted();
-    // Others have seen time go by: so does what runs, which may wait for it.
-    core.now_us = outer_us;
-    core.unit_us = core.clock.mono_us();
+    (core.now_us, core.unit_us) = outer_us;
 }
 
 fn answer(ks: &mut Keyspace, core: &mut Core, message: Message) {

@@ -58,8 +58,8 @@ pub struct Core {
     pub clock: Clock,
     /// Monotonic µs at which the present command began.
     pub now_us: i64,
-    /// The same of the present unit: a command of a client with all that it runs inside of itself; or, if it takes that
-    /// long, of when others were last answered meanwhile.
+    /// The same of the present unit: a command of a client with all that it runs inside of itself; or, for a script that
+    /// computes that long, of when others were last answered meanwhile.
     pub unit_us: i64,
     pub stats: Stats,
     pub slowlog: SlowLog,
@@ -235,8 +235,8 @@ impl Core {
         self.clock.unix_us(self.now_us)
     }
 
-    /// Unix time in µs at which the present unit began: for all its commands time stands still, until it keeps others
-    /// waiting for so long that they are answered meanwhile.
+    /// Unix time in µs at which the present unit began: for all its commands time stands still, until a script computes
+    /// for so long that others are answered meanwhile.
     pub fn unit_unix_us(&self) -> i64 {
         self.clock.unix_us(self.unit_us)
     }

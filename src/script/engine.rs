@@ -310,7 +310,10 @@ fn fiber(lua: &Lua, exchange: &Shared, world: &Rc<World>) -> Result<Fiber, Strin
 fn arm(lua: &Lua, exchange: &Shared, every: u32) -> mlua::Result<()> {
     let shared = exchange.clone();
     let triggers = HookTriggers::new().every_nth_instruction(every);
-    lua.set_global_hook(triggers, move |lua, _| look_up(lua, &shared, every))
+    lua.set_global_hook(triggers, move |lua, _| {
+        shared.borrow_mut().computes = true;
+        look_up(lua, &shared, every)
+    })
 }
 
 /// Tells the host that time has passed, and ends a script that is to end.

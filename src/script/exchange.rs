@@ -111,6 +111,8 @@ pub struct Exchange {
     pub kill: Option<&'static str>,
     /// Where it was when it first saw that.
     pub killed_at: Option<(String, usize)>,
+    /// It looks up because it has computed for long, not because a command has taken long.
+    pub computes: bool,
     /// Most bytes that the interpreter may hold while a script runs.
     pub memory_limit: usize,
     /// What a library has registered, while one is being loaded.
@@ -131,6 +133,7 @@ impl Exchange {
             spread: Spread::All,
             kill: None,
             killed_at: None,
+            computes: false,
             memory_limit: 0,
             loading: None,
         }))

@@ -196,6 +196,7 @@ impl Host for Caller<'_> {
     }
 
     fn pause(&mut self, exchange: &Shared) {
+        let computes = std::mem::take(&mut exchange.borrow_mut().computes);
         let now_us = self.core.clock.mono_us();
         self.looked_us = now_us;
         let threshold_us = self.core.config.busy_reply_threshold.saturating_mul(1000);
@@ -223,6 +224,10 @@ impl Host for Caller<'_> {
         }
         // Nobody can be answered from the thread that reads an append-only file: the actor does that meanwhile.
         busy::breathe(self.ks, self.core);
+        // Others have seen time go by, and a script may wait for that; as in Redis, it does not see it behind a long command.
+        if computes {
+            self.core.unit_us = self.core.clock.mono_us();
+        }
         let ends = self.core.shutdown.is_some() || self.core.signal.is_some();
         if ends || self.core.scripts.running.as_ref().is_some_and(|r| r.kill) {
             exchange.borrow_mut().kill = Some("Script killed by user with SCRIPT KILL...");

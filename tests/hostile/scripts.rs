@@ -187,6 +187,27 @@ fn a_script_without_end_is_killed() {
     assert_eq!(other.line("MGET before after").items().len(), 2);
 }
 
+/// Time stands still for a script, a long command of its own included; it goes by for one that computes until others are
+/// answered, because that may wait for it.
+#[test]
+fn time_goes_by_for_a_script_that_waits_for_it() {
+    let server = Server::with_options(&[
+        "--busy-reply-threshold",
+        "10",
+        "--enable-debug-command",
+        "yes",
+    ]);
+    let mut client = server.connect();
+    client.line("DEBUG SET-DISABLE-DENY-SCRIPTS 1");
+    let sleeps = "local a = redis.call('TIME') redis.call('DEBUG', 'SLEEP', 0.05) \
+        local b = redis.call('TIME') return a[1] == b[1] and a[2] == b[2]";
+    assert_eq!(client.call(&["EVAL", sleeps, "0"]).int(), 1);
+    let waits = "local a = redis.call('TIME') \
+        repeat local b = redis.call('TIME') until b[1] ~= a[1] or b[2] ~= a[2] return 'it goes by'";
+    client.send(&["EVAL", waits, "0"]).expect("send");
+    assert_eq!(client.read().expect("a reply").text(), "it goes by");
+}
+
 /// A script that has written cannot be killed, but the server can be ended.
 #[test]
 fn a_script_that_wrote_ends_with_the_server() {
