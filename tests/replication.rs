@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use support::peer::{self, Peer};
@@ -338,4 +340,44 @@ fn other_servers_follow_and_are_followed() {
         }
         println!("{name}: both directions");
     }
+}
+
+/// Writes wait in the log for the append-only file when the first replica asks within the same turn: they are in its copy,
+/// and not in its stream.
+#[test]
+fn a_stream_begins_behind_what_its_own_turn_has_written() {
+    let master = server(&["--appendonly", "yes", "--repl-diskless-sync", "no"]);
+    let mut other = master.connect();
+    until("it has loaded", || info(&mut other, "loading") == "0");
+    let mut stream = TcpStream::connect(master.addr()).expect("connect");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    // One packet, so one turn.
+    stream
+        .write_all(b"SET in-the-copy 1\r\nPSYNC ? -1\r\n")
+        .expect("sent");
+    until("the replica is online", || {
+        info(&mut other, "slave0").contains("state=online")
+    });
+    assert_eq!(other.line("SET in-the-stream 2").text(), "OK");
+    let mut got = Vec::new();
+    let mut part = [0; 4096];
+    let end = b"in-the-stream\r\n$1\r\n2\r\n";
+    while !got.ends_with(end) {
+        let count = stream.read(&mut part).expect("more of the stream");
+        assert!(count > 0, "{}", got.escape_ascii());
+        got.extend_from_slice(&part[..count]);
+    }
+    let text = String::from_utf8_lossy(&got);
+    let expected =
+        "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$13\r\nin-the-stream\r\n$1\r\n2\r\n";
+    assert!(text.ends_with(expected), "{}", got.escape_ascii());
+    // Behind the copy there is nothing else, but PING.
+    let stream = text.rsplit_once("*2\r\n$6\r\nSELECT").unwrap().0;
+    assert!(
+        !stream.contains("SET\r\n$11\r\nin-the-copy"),
+        "{}",
+        got.escape_ascii()
+    );
 }

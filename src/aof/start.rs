@@ -180,6 +180,7 @@ fn go_on(server: &mut Server, loaded: Loaded) -> io::Result<()> {
     core.repl.divergence.runs.go_on(&runs, resume.chain.seq);
     let history = &mut core.repl.history;
     history.earlier = core.repl.divergence.runs.before(&history.id2);
+    pass_on(&mut server.ks, core);
     server.ks.log.attach(Consumer::File);
     let policy = core.config.appendfsync;
     let sink = Sink::new(

@@ -300,8 +300,9 @@ pub fn take_turn(core: &mut Core, taken: crate::log::Taken) {
     core.aof.see_room();
 }
 
-/// Gives everybody what the log has, in the middle of a turn.
+/// Gives everybody what the log has, in the middle of a turn. What the present unit has so far becomes one of its own.
 pub fn pass_on(ks: &mut Keyspace, core: &mut Core) {
+    ks.log.end_unit(true);
     if ks.log.has_pending() {
         let taken = ks.log.take();
         Runner { ks, core }.feed_replicas(&taken);
@@ -534,6 +535,7 @@ pub fn close(server: &mut Server) {
 #[cfg(test)]
 mod tests {
     use crate::command::testing::Bench;
+    use crate::log::Consumer;
 
     #[test]
     fn replicas_get_what_the_file_takes_in_the_middle_of_a_turn() {
@@ -545,5 +547,29 @@ mod tests {
         let backlog = bench.server.core.repl.backlog.as_ref();
         assert!(offset > 0);
         assert_eq!(backlog.map(|backlog| backlog.end()), Some(offset));
+    }
+
+    /// The file reads the log already, so that something waits in it when the first replica comes.
+    #[test]
+    fn a_backlog_begins_behind_what_the_turn_has_written() {
+        for transaction in [false, true] {
+            let mut bench = Bench::new();
+            bench.server.ks.log.attach(Consumer::File);
+            bench.say("SET a 1");
+            if transaction {
+                let words = [&b"SET"[..], b"b", b"2"];
+                bench.server.ks.log.append(0, words.into_iter());
+            }
+            bench.server.runner().keep_backlog();
+            bench.say("SET c 3");
+            bench.server.hand_on_log();
+            let backlog = bench.server.core.repl.backlog.as_ref().unwrap();
+            assert_eq!(backlog.end(), bench.server.ks.log.offset());
+            let stream = backlog.from(backlog.first());
+            let stream: Vec<u8> = stream.iter().flat_map(|c| c.bytes().to_vec()).collect();
+            let expected =
+                "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\nc\r\n$1\r\n3\r\n";
+            assert_eq!(String::from_utf8_lossy(&stream), expected);
+        }
     }
 }

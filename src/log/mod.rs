@@ -80,13 +80,21 @@ impl CommandLog {
         self.offset
     }
 
-    /// Sets the offset, to go on where another history ended. Nothing may be pending.
+    /// Sets the offset, to go on where another history ended.
+    ///
+    /// # Panics
+    /// If something is pending: it would count as a part of that history.
     pub fn set_offset(&mut self, offset: u64) {
+        assert!(self.pending.is_empty(), "the log is not passed on");
         self.offset = offset;
     }
 
     /// Begins to keep entries for this consumer, until [`CommandLog::take`].
+    ///
+    /// # Panics
+    /// If something is pending: the consumer would get what is before its begin.
     pub fn attach(&mut self, consumer: Consumer) {
+        assert!(self.pending.is_empty(), "the log is not passed on");
         match consumer {
             Consumer::File => self.file = true,
             Consumer::Replicas => self.replicas = true,

@@ -153,6 +153,9 @@ impl Runner<'_> {
         if repl.backlog.is_some() {
             return;
         }
+        // Where a file reads the log, something of this turn may wait in it: that is before the begin.
+        crate::aof::state::pass_on(self.ks, self.core);
+        let repl = &mut self.core.repl;
         if self.ks.log.has_gap() {
             // What nobody read is in no stream: nobody goes on from before it.
             repl.history = History::new();
@@ -190,6 +193,7 @@ impl Runner<'_> {
         }
         let needed = repl.replicas.values().filter_map(Replica::needs).min();
         backlog.append(&taken.bytes, needed.unwrap_or(u64::MAX));
+        debug_assert_eq!(backlog.end(), taken.offset, "the stream is out of place");
         if taken.offset == self.ks.log.offset()
             && let Some(db) = self.ks.log.selected()
         {

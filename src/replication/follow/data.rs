@@ -59,6 +59,8 @@ impl Runner<'_> {
             return false;
         }
         self.core.repl.refused.clear();
+        // What was before is not to be taken for a part of the new stream.
+        crate::aof::state::pass_on(self.ks, self.core);
         self.drop_replicas();
         let keys = loaded.stats.loaded;
         let db = self.db_of(loaded.aux_number("repl-stream-db"));
