@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::resp::reply::Chunk;
 
 /// Bytes of a block.
-const BLOCK: usize = 64 * 1024;
+pub const BLOCK: usize = 64 * 1024;
 /// Bytes between two marks.
 const MARK: u64 = 16 * 1024;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
 
-use super::backlog::Backlog;
+use super::backlog::{BLOCK, Backlog};
 use super::history::History;
 use super::sync::Format;
 use crate::dispatch::client::{Client, ClientFlags};
@@ -16,7 +16,7 @@ use crate::net::conn::Conn;
 use crate::resp::reply::Chunk;
 
 /// Bytes of the stream that wait in a replica's output before the rest waits in the backlog.
-pub const AHEAD: usize = 4 << 10;
+const AHEAD: usize = 4 << 10;
 /// What one turn wrote is given out as blocks of the backlog if it is longer than this.
 const LONG_TURN: usize = 32 << 10;
 /// Bytes that a replica gets out of the backlog at a time.
@@ -73,6 +73,8 @@ pub struct Replica {
     pub start: u64,
     /// It reads slowly: from this offset on it gets the stream out of the backlog, when it has room.
     pub next: Option<u64>,
+    /// Bytes in its output that are copies, not blocks of the backlog; no fewer than there are.
+    copied: usize,
     /// What it has confirmed, what of that is on its disk, and when (monotonic ms).
     pub ack: u64,
     pub fsync_ack: u64,
@@ -113,14 +115,33 @@ impl Replica {
         self.conn.pending_out.load(Ordering::Relaxed)
     }
 
-    fn push(&self, chunks: impl IntoIterator<Item = Chunk>) {
+    /// Puts parts of the stream into the output. Of `chunks`, blocks of the backlog are shared with it.
+    fn push(&mut self, chunks: impl IntoIterator<Item = Chunk>) {
+        let mut copied = self.copied.min(self.waiting());
         self.conn.deliver(|outbox| {
             for chunk in chunks {
                 let len = chunk.bytes().len();
                 self.conn.pending_out.fetch_add(len, Ordering::Relaxed);
+                copied += if len == BLOCK { 0 } else { len };
                 outbox.output.push(chunk);
             }
         });
+        self.copied = copied;
+    }
+
+    /// Bytes of memory that its output takes beside the backlog. `first` is the offset at which that begins, `end` where it
+    /// ends.
+    pub(super) fn output_memory(&self, first: u64, end: u64) -> u64 {
+        let waiting = self.waiting() as u64;
+        if waiting == 0 {
+            return 0;
+        }
+        // Blocks that the backlog has let go are only here.
+        let begin = self.next.unwrap_or(end).saturating_sub(waiting);
+        let let_go = first.saturating_sub(begin).min(waiting);
+        let copied = self.copied as u64;
+        // A copy may be of such a part. One that is sent in part is there as a whole.
+        (let_go + copied).min(waiting.max(copied))
     }
 }
 
@@ -205,7 +226,7 @@ impl Runner<'_> {
         let mut shared = None;
         let ids: SmallVec<[u64; 8]> = repl.replicas.keys().copied().collect();
         for id in ids {
-            if let Some(replica) = self.core.repl.replicas.get(&id)
+            if let Some(replica) = self.core.repl.replicas.get_mut(&id)
                 && replica.state == ReplicaState::Online
                 && replica.next.is_none()
             {
@@ -314,6 +335,7 @@ impl Runner<'_> {
             old_protocol,
             start: 0,
             next: None,
+            copied: 0,
             ack: 0,
             fsync_ack: 0,
             ack_ms: now_ms,
@@ -435,7 +457,7 @@ impl Runner<'_> {
             tracing::warn!("Disconnecting timedout replica (streaming sync): {ip}:{port}");
             self.core.end_client(id);
         }
-        for replica in self.core.repl.replicas.values() {
+        for replica in self.core.repl.replicas.values_mut() {
             if replica.state == ReplicaState::WaitTransfer {
                 replica.push([Chunk::Owned(b"\n".to_vec())]);
             }
@@ -475,5 +497,39 @@ mod tests {
         history.branch(115, "c".repeat(40));
         assert_eq!(ask(&history, &id, 115), Answer::Continue(115));
         assert_eq!(ask(&history, &id, 116), Answer::Full, "beyond the branch");
+    }
+
+    #[test]
+    fn copies_in_an_output_count_beside_the_backlog() {
+        let conn = Conn::new(1, "peer".into(), "local".into(), false, -1, true);
+        let mut replica = Replica {
+            id: 1,
+            conn: Arc::new(conn),
+            intro: Introduction::default(),
+            state: ReplicaState::Online,
+            old_protocol: false,
+            start: 0,
+            next: None,
+            copied: 0,
+            ack: 0,
+            fsync_ack: 0,
+            ack_ms: 0,
+            since_ms: 0,
+        };
+        let block = Arc::new(vec![b'x'; BLOCK]);
+        replica.push([Chunk::Owned(vec![b'x'; 30_000]), Chunk::Shared(block)]);
+        let end = 30_000 + BLOCK as u64;
+        assert_eq!(replica.output_memory(0, end), 30_000);
+        assert_eq!(
+            replica.output_memory(end, end),
+            end,
+            "the backlog has let go"
+        );
+        replica.conn.pending_out.store(20_000, Ordering::Relaxed);
+        assert_eq!(replica.output_memory(0, end), 30_000, "sent in part");
+        replica.push([Chunk::Owned(vec![b'x'; 1000])]);
+        assert_eq!(replica.output_memory(0, end), 21_000);
+        replica.conn.pending_out.store(0, Ordering::Relaxed);
+        assert_eq!(replica.output_memory(0, end), 0);
     }
 }

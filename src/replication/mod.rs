@@ -102,16 +102,8 @@ impl Replication {
         let Some(backlog) = &self.backlog else {
             return 0;
         };
-        // What waits in outputs are the blocks of the backlog, or such as it has let go, or short copies.
-        let beside = |replica: &Replica| {
-            let waiting = replica.conn.pending_out.load(Ordering::Relaxed) as u64;
-            let from = replica
-                .next
-                .unwrap_or(backlog.end())
-                .saturating_sub(waiting);
-            let let_go = backlog.first().saturating_sub(from);
-            let_go.min(waiting) + waiting.min(master::AHEAD as u64)
-        };
+        // What waits in outputs are the blocks of the backlog, or such as it has let go, or copies.
+        let beside = |replica: &Replica| replica.output_memory(backlog.first(), backlog.end());
         backlog.memory() as u64 + self.online().map(beside).max().unwrap_or(0)
     }
 
