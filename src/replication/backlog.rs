@@ -135,7 +135,7 @@ impl Backlog {
     }
 
     /// Offset at which the first block begins; it may lie before `first`.
-    fn first_block_at(&self) -> u64 {
+    pub fn first_block_at(&self) -> u64 {
         self.end - (self.blocks.len() * BLOCK) as u64 - self.tail.len() as u64
     }
 

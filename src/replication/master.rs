@@ -5,8 +5,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use std::sync::atomic::Ordering;
 
-use super::backlog::{BLOCK, Backlog};
+use super::backlog::Backlog;
 use super::history::History;
+use super::output::Parts;
 use super::sync::Format;
 use crate::dispatch::client::{Client, ClientFlags};
 use crate::dispatch::core::random_hex;
@@ -73,8 +74,8 @@ pub struct Replica {
     pub start: u64,
     /// It reads slowly: from this offset on it gets the stream out of the backlog, when it has room.
     pub next: Option<u64>,
-    /// Bytes in its output that are copies, not blocks of the backlog; no fewer than there are.
-    copied: usize,
+    /// What is in its output.
+    parts: Parts,
     /// What it has confirmed, what of that is on its disk, and when (monotonic ms).
     pub ack: u64,
     pub fsync_ack: u64,
@@ -115,33 +116,36 @@ impl Replica {
         self.conn.pending_out.load(Ordering::Relaxed)
     }
 
-    /// Puts parts of the stream into the output. Of `chunks`, blocks of the backlog are shared with it.
-    fn push(&mut self, chunks: impl IntoIterator<Item = Chunk>) {
-        let mut copied = self.copied.min(self.waiting());
-        self.conn.deliver(|outbox| {
-            for chunk in chunks {
-                let len = chunk.bytes().len();
-                self.conn.pending_out.fetch_add(len, Ordering::Relaxed);
-                copied += if len == BLOCK { 0 } else { len };
-                outbox.output.push(chunk);
-            }
-        });
-        self.copied = copied;
+    /// Puts a chunk into the output.
+    fn push(&mut self, chunk: Chunk) {
+        self.push_all([(chunk, None)]);
     }
 
-    /// Bytes of memory that its output takes beside the backlog. `first` is the offset at which that begins, `end` where it
-    /// ends.
-    pub(super) fn output_memory(&self, first: u64, end: u64) -> u64 {
-        let waiting = self.waiting() as u64;
-        if waiting == 0 {
-            return 0;
-        }
-        // Blocks that the backlog has let go are only here.
-        let begin = self.next.unwrap_or(end).saturating_sub(waiting);
-        let let_go = first.saturating_sub(begin).min(waiting);
-        let copied = self.copied as u64;
-        // A copy may be of such a part. One that is sent in part is there as a whole.
-        (let_go + copied).min(waiting.max(copied))
+    /// Puts a part of the stream from `offset` on into the output, of which it shares the blocks with the backlog.
+    fn push_stream(&mut self, chunks: Vec<Chunk>, mut offset: u64) {
+        self.push_all(chunks.into_iter().map(|chunk| {
+            let block = matches!(chunk, Chunk::Shared(_)).then_some(offset);
+            offset += chunk.bytes().len() as u64;
+            (chunk, block)
+        }));
+    }
+
+    /// Puts chunks into the output, each with its offset if it is a block of the backlog.
+    fn push_all(&mut self, chunks: impl IntoIterator<Item = (Chunk, Option<u64>)>) {
+        self.parts.settle(self.waiting());
+        let (conn, parts) = (&self.conn, &mut self.parts);
+        conn.deliver(|outbox| {
+            for (chunk, block) in chunks {
+                let len = chunk.bytes().len();
+                conn.pending_out.fetch_add(len, Ordering::Relaxed);
+                outbox.output.push(parts.add(chunk, block));
+            }
+        });
+    }
+
+    /// Bytes of memory that its output takes beside the backlog, which begins with the block at offset `kept`.
+    pub(super) fn output_memory(&self, kept: u64) -> u64 {
+        self.parts.memory(self.waiting(), kept)
     }
 }
 
@@ -231,7 +235,7 @@ impl Runner<'_> {
                 && replica.next.is_none()
             {
                 let bytes = shared.get_or_insert_with(|| Arc::new(taken.bytes.clone()));
-                replica.push([Chunk::Shared(bytes.clone())]);
+                replica.push(Chunk::Shared(bytes.clone()));
                 if let Some(client) = self.core.clients.get_mut(id) {
                     client.total_out += bytes.len() as u64;
                 }
@@ -252,7 +256,7 @@ impl Runner<'_> {
                 continue;
             };
             let (chunks, end) = backlog.some_from(next, REFILL);
-            replica.push(chunks);
+            replica.push_stream(chunks, next);
             replica.next = (end < backlog.end()).then_some(end);
             if let Some(client) = core.clients.get_mut(replica.id) {
                 client.total_out += end - next;
@@ -335,7 +339,7 @@ impl Runner<'_> {
             old_protocol,
             start: 0,
             next: None,
-            copied: 0,
+            parts: Parts::default(),
             ack: 0,
             fsync_ack: 0,
             ack_ms: now_ms,
@@ -363,8 +367,8 @@ impl Runner<'_> {
                     offset + 1
                 );
                 let line = format!("+CONTINUE{id}\r\n").into_bytes();
-                replica.push([Chunk::Owned(line)]);
-                replica.push(backlog.from(offset));
+                replica.push(Chunk::Owned(line));
+                replica.push_stream(backlog.from(offset), offset);
                 replica.state = ReplicaState::Online;
                 replica.ack = offset;
                 repl.replicas.insert(client.id, replica);
@@ -459,7 +463,7 @@ impl Runner<'_> {
         }
         for replica in self.core.repl.replicas.values_mut() {
             if replica.state == ReplicaState::WaitTransfer {
-                replica.push([Chunk::Owned(b"\n".to_vec())]);
+                replica.push(Chunk::Owned(b"\n".to_vec()));
             }
         }
     }
@@ -497,39 +501,5 @@ mod tests {
         history.branch(115, "c".repeat(40));
         assert_eq!(ask(&history, &id, 115), Answer::Continue(115));
         assert_eq!(ask(&history, &id, 116), Answer::Full, "beyond the branch");
-    }
-
-    #[test]
-    fn copies_in_an_output_count_beside_the_backlog() {
-        let conn = Conn::new(1, "peer".into(), "local".into(), false, -1, true);
-        let mut replica = Replica {
-            id: 1,
-            conn: Arc::new(conn),
-            intro: Introduction::default(),
-            state: ReplicaState::Online,
-            old_protocol: false,
-            start: 0,
-            next: None,
-            copied: 0,
-            ack: 0,
-            fsync_ack: 0,
-            ack_ms: 0,
-            since_ms: 0,
-        };
-        let block = Arc::new(vec![b'x'; BLOCK]);
-        replica.push([Chunk::Owned(vec![b'x'; 30_000]), Chunk::Shared(block)]);
-        let end = 30_000 + BLOCK as u64;
-        assert_eq!(replica.output_memory(0, end), 30_000);
-        assert_eq!(
-            replica.output_memory(end, end),
-            end,
-            "the backlog has let go"
-        );
-        replica.conn.pending_out.store(20_000, Ordering::Relaxed);
-        assert_eq!(replica.output_memory(0, end), 30_000, "sent in part");
-        replica.push([Chunk::Owned(vec![b'x'; 1000])]);
-        assert_eq!(replica.output_memory(0, end), 21_000);
-        replica.conn.pending_out.store(0, Ordering::Relaxed);
-        assert_eq!(replica.output_memory(0, end), 0);
     }
 }

@@ -14,6 +14,7 @@ pub mod handshake;
 pub mod history;
 pub mod link;
 pub mod master;
+mod output;
 pub mod stream;
 pub mod sync;
 
@@ -103,7 +104,7 @@ impl Replication {
             return 0;
         };
         // What waits in outputs are the blocks of the backlog, or such as it has let go, or copies.
-        let beside = |replica: &Replica| replica.output_memory(backlog.first(), backlog.end());
+        let beside = |replica: &Replica| replica.output_memory(backlog.first_block_at());
         backlog.memory() as u64 + self.online().map(beside).max().unwrap_or(0)
     }
 
