@@ -279,6 +279,17 @@ impl Group {
     }
 }
 
+/// Who reads of a failed test wants to know what the Sentinels saw.
+impl Drop for Group {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for sentinel in &self.sentinels {
+                println!("-- Sentinel on port {}:\n{}", sentinel.port, sentinel.log());
+            }
+        }
+    }
+}
+
 fn all_replicas_answer(sentinel: &Process) -> bool {
     let replicas = sentinel
         .connect()
