@@ -252,6 +252,7 @@ impl Runner<'_> {
             return;
         };
         for replica in core.repl.replicas.values_mut() {
+            replica.parts.settle(replica.waiting());
             let Some(next) = replica.next.filter(|_| replica.waiting() < AHEAD / 2) else {
                 continue;
             };
