@@ -70,10 +70,16 @@ impl Item for Chunk {
 }
 
 /// Scores in order of their bits, for the map.
-#[derive(Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, PartialEq)]
 struct MapKey(f64, u64);
 
 impl Eq for MapKey {}
+
+impl PartialOrd for MapKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Ord for MapKey {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -210,8 +216,9 @@ fn ordered(keys: &[(f64, u64)], r: &mut Random) {
         });
     });
     time("tree remove, random, half", gone.len(), || {
-        gone.iter()
-            .for_each(|&(score, member)| drop(tree.remove(to(score, member))));
+        gone.iter().for_each(|&(score, member)| {
+            tree.remove(to(score, member));
+        });
     });
     assert!(
         tree.iter()
@@ -225,8 +232,8 @@ fn ordered(keys: &[(f64, u64)], r: &mut Random) {
         }
     });
     time("tree remove_range of 100, per range", 1000, || {
-        for i in 0..1000 {
-            let from = picks[i] as u64 % (tree.len() - 100);
+        for pick in &picks[..1000] {
+            let from = *pick as u64 % (tree.len() - 100);
             black_box(tree.remove_range(from, from + 100));
         }
     });
@@ -244,13 +251,17 @@ fn ends(n: usize) {
         })
     });
     time("tree pop_first", n, || {
-        (0..n).for_each(|_| drop(black_box(tree.pop_first())))
+        (0..n).for_each(|_| {
+            black_box(tree.pop_first());
+        })
     });
     time("tree push_front", n, || {
         (0..n).for_each(|i| tree.push_front(item(i)))
     });
     time("tree pop_last", n, || {
-        (0..n).for_each(|_| drop(black_box(tree.pop_last())))
+        (0..n).for_each(|_| {
+            black_box(tree.pop_last());
+        })
     });
     let tree = bytes("tree, from_sorted", n, || {
         time("tree from_sorted", n, || {

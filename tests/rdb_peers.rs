@@ -18,6 +18,7 @@ struct Any {
 }
 
 impl Any {
+    #[allow(clippy::zombie_processes)] // A server that does not start ends the test.
     fn start(program: &Path, dir: &Path) -> Any {
         let port = free_port();
         let mut child = Command::new(program)

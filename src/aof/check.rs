@@ -174,7 +174,7 @@ fn examine(path: &Path, chain: Option<Chain>) -> Done<Found> {
     let mut reader = Reader::new(BufReader::new(file), len, chain).begins_at(preamble);
     let mut bar = Bar::new(len);
     loop {
-        match reader.next() {
+        match reader.next_item() {
             Ok(None) => break,
             Ok(Some(Item::Unit { from, end, .. })) => {
                 found.units += 1;

@@ -376,7 +376,7 @@ impl<'a> Loader<'a> {
             .follows(self.last_before)
             .begins_at(begin);
         loop {
-            let item = match reader.next() {
+            let item = match reader.next_item() {
                 Ok(item) => item,
                 Err(fault) => return self.stopped(part, &reader, fault),
             };

@@ -205,7 +205,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next thing in the file; `None` at its end.
-    pub fn next(&mut self) -> Result<Option<Item>> {
+    pub fn next_item(&mut self) -> Result<Option<Item>> {
         self.compact();
         loop {
             if !self.fill(self.pos, 1)? {

@@ -49,7 +49,7 @@ fn read(bytes: &[u8]) -> (u64, Option<Fault>, bool) {
     let mut reader = Reader::new(bytes, bytes.len() as u64, None);
     let mut units = 0;
     loop {
-        match reader.next() {
+        match reader.next_item() {
             Ok(None) => return (units, None, reader.ended),
             Ok(Some(Item::Unit { .. })) => {
                 assert!(resp::commands(reader.bytes()).is_some());
@@ -139,9 +139,9 @@ fn a_file_cut_between_units_is_noticed_by_the_mark_and_by_the_next_part() {
     let mut next = Vec::new();
     whole.chain.write_begin(&mut next, 0);
     let mut reader = Reader::new(&whole.bytes[..cut], cut as u64, None);
-    while reader.next().unwrap().is_some() {}
+    while reader.next_item().unwrap().is_some() {}
     let mut second = Reader::new(&next[..], next.len() as u64, reader.carry());
-    let fault = second.next().unwrap_err();
+    let fault = second.next_item().unwrap_err();
     assert_eq!(fault.kind, FaultKind::Missing { from: 18, to: 20 });
     let mut ended = whole.bytes[..cut].to_vec();
     whole.chain.write_end(&mut ended, 0);
@@ -163,7 +163,7 @@ fn goes_on_behind_one_bad_byte() {
         let mut reader = Reader::new(&bytes[..], bytes.len() as u64, None);
         let (mut units, mut missing) = (0, Vec::new());
         loop {
-            match reader.next() {
+            match reader.next_item() {
                 Ok(None) => break,
                 Ok(Some(Item::Unit { .. })) => units += 1,
                 Ok(Some(_)) => {}
@@ -234,12 +234,15 @@ fn another_server_may_go_on_in_a_file_and_we_behind_it() {
 fn what_a_failed_sync_made_be_written_again_is_read_once() {
     let whole = made(1, 20);
     let mut first = Reader::new(&whole.bytes[..], whole.bytes.len() as u64, None);
-    while first.next().unwrap().is_some() {}
+    while first.next_item().unwrap().is_some() {}
     // The next part goes on behind unit 15.
     let mut at_15 = Reader::new(&whole.bytes[..], whole.bytes.len() as u64, None);
     let mut seen = 0;
     while seen < 15 {
-        seen += u32::from(matches!(at_15.next().unwrap(), Some(Item::Unit { .. })));
+        seen += u32::from(matches!(
+            at_15.next_item().unwrap(),
+            Some(Item::Unit { .. })
+        ));
     }
     let mut chain = at_15.chain().unwrap();
     let mut next = Vec::new();
@@ -249,7 +252,7 @@ fn what_a_failed_sync_made_be_written_again_is_read_once() {
     }
     let mut second = Reader::new(&next[..], next.len() as u64, first.carry());
     let mut units = 0;
-    while let Some(item) = second.next().unwrap() {
+    while let Some(item) = second.next_item().unwrap() {
         units += u32::from(matches!(item, Item::Unit { .. }));
     }
     assert_eq!(units, 2);

@@ -141,7 +141,7 @@ fn find(place: &Place, line: &Line, moment: &Moment) -> Result<Found, String> {
         let mut reader = Reader::new(BufReader::with_capacity(1 << 20, file), len, chain);
         loop {
             let before = last.clone();
-            match reader.next() {
+            match reader.next_item() {
                 Ok(None) => break,
                 Ok(Some(Item::Time(seconds))) => {
                     time = Some(seconds);

@@ -378,10 +378,10 @@ impl Core {
         let waiters = std::mem::take(&mut self.aof.waiters);
         for waiter in waiters {
             let (local, replicas) = self.synced_copies(waiter.offset);
-            if !self
+            if self
                 .clients
                 .get(waiter.id)
-                .is_some_and(|c| c.blocked.is_some())
+                .is_none_or(|c| c.blocked.is_none())
             {
                 continue;
             }

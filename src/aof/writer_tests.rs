@@ -87,7 +87,7 @@ impl Bench {
             let bytes = fs::read(dir.place.part(part)).unwrap();
             let mut reader = Reader::new(&bytes[..], bytes.len() as u64, chain);
             while let Some(item) = reader
-                .next()
+                .next_item()
                 .unwrap_or_else(|e| panic!("{}: {e}", part.name))
             {
                 if matches!(item, Item::Unit { .. }) {

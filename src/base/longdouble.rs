@@ -108,7 +108,7 @@ impl LongDouble {
     }
 
     /// The sum, or `None` when it is NaN or infinite.
-    pub fn add(self, other: Self) -> Option<Self> {
+    pub fn checked_add(self, other: Self) -> Option<Self> {
         let (
             Magnitude::Finite {
                 mantissa: a_mantissa,
@@ -449,7 +449,7 @@ mod tests {
             LongDouble::parse(a.as_bytes()),
             LongDouble::parse(b.as_bytes()),
         );
-        a.unwrap().add(b.unwrap())?.write(&mut out);
+        a.unwrap().checked_add(b.unwrap())?.write(&mut out);
         Some(String::from_utf8(out).unwrap())
     }
 

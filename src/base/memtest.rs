@@ -157,7 +157,8 @@ mod tests {
     /// A bit that falls over, one that stands still at 0, and an address line that does not work.
     #[test]
     fn faults_are_found() {
-        let faults: [&mut dyn FnMut(&mut [u64]); 4] = [
+        type Fault<'a> = &'a mut dyn FnMut(&mut [u64]);
+        let faults: [Fault<'_>; 4] = [
             &mut |words| words[70_000] ^= 1 << 17,
             &mut |words| words[3] &= !(1 << 40),
             &mut |words| words[131_071] |= 1 << 63,

@@ -302,6 +302,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::excessive_precision)] // The digits are those that were asked for.
     fn doubles_are_laid_out_as_redis_does() {
         for (value, expected) in [
             (3.0, "3"),

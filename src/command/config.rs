@@ -120,7 +120,7 @@ fn get(ctx: &mut Ctx<'_>) -> Outcome {
 fn set(ctx: &mut Ctx<'_>) -> Outcome {
     let words: Vec<&[u8]> = ctx.args.from(2).iter().collect();
     // A call that is out of step may have its password anywhere.
-    let out_of_step = words.len() % 2 != 0
+    let out_of_step = !words.len().is_multiple_of(2)
         || words
             .chunks(2)
             .any(|pair| Directive::find(pair[0]).is_none());
@@ -132,7 +132,7 @@ fn set(ctx: &mut Ctx<'_>) -> Outcome {
             ctx.core.redact(2 + at * 2 + 1);
         }
     }
-    if words.len() % 2 != 0 {
+    if !words.len().is_multiple_of(2) {
         return Err(Error::SYNTAX);
     }
     let pairs: Vec<(&[u8], &[u8])> = words

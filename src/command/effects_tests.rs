@@ -184,7 +184,7 @@ fn replayed(log: &[Vec<Vec<u8>>], ahead_ms: i64, faults: &mut Vec<String>) -> (S
         if reply.starts_with(b"-") {
             faults.push(format!(
                 "logged what fails: {} -> {}",
-                shown(&[words.clone()]),
+                shown(std::slice::from_ref(words)),
                 String::from_utf8_lossy(&reply)
             ));
         }

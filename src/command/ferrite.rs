@@ -193,7 +193,7 @@ mod tests {
     }
 
     /// Counts by prefix as they are kept, and as they are.
-    fn counts(bench: &Bench, patterns: &[&str]) -> (Vec<(u64, u64)>, Vec<(u64, u64)>) {
+    fn counts(bench: &Bench, patterns: &[&str]) -> [Vec<(u64, u64)>; 2] {
         let (rows, complete) = bench.server.ks.prefix_rows();
         assert!(complete);
         let kept = rows.iter().map(|row| (row.keys, row.bytes)).collect();
@@ -207,7 +207,7 @@ mod tests {
                     (keys + 1, bytes + usage::of_entry(entry, 5) as u64 + 8)
                 })
         };
-        (kept, patterns.iter().map(count).collect())
+        [kept, patterns.iter().map(count).collect()]
     }
 
     #[test]
@@ -221,7 +221,7 @@ mod tests {
             bench.pass_ms(PASS_MS);
             bench.say(call);
             bench.server.ks.count_prefixes(&mut || false);
-            let (kept, there) = counts(&bench, &patterns);
+            let [kept, there] = counts(&bench, &patterns);
             assert_eq!(kept, there, "{call}");
         }
         let mut bench = Bench::new();
@@ -236,7 +236,7 @@ mod tests {
                 bench.server.ks.expire_slice(&mut || false);
             }
             bench.server.ks.count_prefixes(&mut || false);
-            let (kept, there) = counts(&bench, &["*"]);
+            let [kept, there] = counts(&bench, &["*"]);
             assert_eq!(kept, there, "seed {seed}");
         }
     }
@@ -270,7 +270,7 @@ mod tests {
             }
         }
         assert!(slices > 5, "{slices}");
-        let (kept, there) = counts(&bench, &["user:*", "item:*"]);
+        let [kept, there] = counts(&bench, &["user:*", "item:*"]);
         assert_eq!(kept, there);
         bench.say("SWAPDB 0 3");
         bench.say("MGET user:1 item:2 other");
@@ -357,7 +357,7 @@ mod tests {
             if round % 2 == 0 {
                 bench.server.ks.count_prefixes(&mut || false);
             }
-            let (kept, there) = counts(&bench, &patterns);
+            let [kept, there] = counts(&bench, &patterns);
             assert_eq!(kept, there, "round {round}");
             drop(snapshot);
         }

@@ -161,12 +161,7 @@ impl Bench {
         let args = batch.args(0);
         self.server.tick();
         let server = &mut self.server;
-        let command = server
-            .core
-            .commands
-            .find(&args)
-            .ok()
-            .expect("a known command");
+        let command = server.core.commands.find(&args).expect("a known command");
         server.ks.effects.begin();
         server.ks.effects.events.clear();
         server.ks.effects.touched.clear();

@@ -123,13 +123,15 @@ fn defaults_and_mutability_are_those_observed() {
                 "{name}"
             ),
         }
-        let mutability = match (&entry["mutable"], directive.meta.mutability) {
-            (Value::Bool(true), Mutability::Mutable)
-            | (Value::Bool(false), Mutability::Immutable) => true,
-            (Value::String(_), Mutability::Protected | Mutability::ImmutableProtected) => true,
-            (Value::Null, Mutability::Mutable) => true,
-            _ => false,
-        };
+        let mutability = matches!(
+            (&entry["mutable"], directive.meta.mutability),
+            (Value::Bool(true) | Value::Null, Mutability::Mutable)
+                | (Value::Bool(false), Mutability::Immutable)
+                | (
+                    Value::String(_),
+                    Mutability::Protected | Mutability::ImmutableProtected
+                )
+        );
         assert!(mutability, "{name}");
         assert_eq!(
             directive.meta.valkey,

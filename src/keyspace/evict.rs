@@ -135,11 +135,11 @@ impl Access {
 }
 
 fn seconds(now_ms: i64) -> u32 {
-    (now_ms / 1000 & LRU_MASK) as u32
+    ((now_ms / 1000) & LRU_MASK) as u32
 }
 
 fn minutes(now_ms: i64) -> u32 {
-    (now_ms / 60_000 & 0xffff) as u32
+    ((now_ms / 60_000) & 0xffff) as u32
 }
 
 /// The best victims seen so far, best last; kept between evictions, as Redis does, so that a

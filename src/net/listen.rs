@@ -204,11 +204,11 @@ impl Listeners {
                 }
                 Err(error) => {
                     let harmless = optional
-                        && matches!(
-                            error.kind(),
-                            io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
-                        )
-                        || optional && error.raw_os_error() == Some(libc::EAFNOSUPPORT);
+                        && (error.raw_os_error() == Some(libc::EAFNOSUPPORT)
+                            || matches!(
+                                error.kind(),
+                                io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported
+                            ));
                     tracing::warn!(
                         "Warning: Could not create server TCP listening socket {address}:{port}: {}",
                         os_text(&error)

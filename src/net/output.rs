@@ -177,7 +177,7 @@ mod tests {
             more.push(Chunk::Owned(b"end".to_vec()));
             expected.extend_from_slice(b"end");
             output.append(&mut more);
-            assert!(more.is_empty() && more.len() == 0);
+            assert_eq!((more.is_empty(), more.len), (true, 0));
             let socket = Narrow(step, Mutex::default());
             let (mut left, mut spare) = (expected.len(), None);
             while !output.is_empty() {

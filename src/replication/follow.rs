@@ -433,8 +433,8 @@ impl Runner<'_> {
             port => port,
         };
         Identity {
-            user: config.masteruser.clone().into(),
-            password: config.masterauth.clone().into(),
+            user: config.masteruser.clone(),
+            password: config.masterauth.clone(),
             port,
             ip: config.replica_announce_ip.clone(),
             // Without a backlog there were changes that no stream has.

@@ -228,7 +228,7 @@ impl Runner<'_> {
             }
             conns.push(replica.conn.clone());
         }
-        let mut snapshot = Snapshot::take(&self.ks, self.core.scripts.library_sources());
+        let mut snapshot = Snapshot::take(self.ks, self.core.scripts.library_sources());
         if functions_only {
             snapshot.data.dbs.clear();
         }

@@ -23,18 +23,9 @@ const REPL_REPLICAS: i64 = 2;
 /// Those of the interpreter.
 pub fn host(lua: &Lua, exchange: &Shared) -> mlua::Result<Table> {
     let host = lua.create_table()?;
-    host.raw_set(
-        "bind",
-        lua.create_function(|lua, f| trampoline::plain(lua, f))?,
-    )?;
-    host.raw_set(
-        "bind_pattern",
-        lua.create_function(|lua, f| trampoline::pattern(lua, f))?,
-    )?;
-    host.raw_set(
-        "bind_host",
-        lua.create_function(|lua, f| trampoline::counted(lua, f))?,
-    )?;
+    host.raw_set("bind", lua.create_function(trampoline::plain)?)?;
+    host.raw_set("bind_pattern", lua.create_function(trampoline::pattern)?)?;
+    host.raw_set("bind_host", lua.create_function(trampoline::counted)?)?;
     let shared = exchange.clone();
     host.raw_set(
         "bind_command",

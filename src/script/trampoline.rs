@@ -227,9 +227,7 @@ mod tests {
         for round in 0..200 {
             lua.set_memory_limit(lua.used_memory() + 2000 + round * 100)
                 .unwrap();
-            let code = format!(
-                "local out = {{}} for i = 1, 200 do local ok, r = pcall(deep, i % 20, i % 4 + 1, i, ('y'):rep(i)) out[i] = tostring(ok) end return table.concat(out, ' ')"
-            );
+            let code = "local out = {} for i = 1, 200 do local ok, r = pcall(deep, i % 20, i % 4 + 1, i, ('y'):rep(i)) out[i] = tostring(ok) end return table.concat(out, ' ')";
             let result: mlua::Result<String> = lua.load(code).eval();
             lua.set_memory_limit(0).unwrap();
             if let Ok(text) = result {

@@ -48,6 +48,8 @@ fn print(out: &mut impl Write, text: &str) -> io::Result<()> {
     out.flush()
 }
 
+// A byte at a time: what follows the password is not for this to read.
+#[allow(clippy::unbuffered_bytes)]
 fn read(input: impl Read, out: &mut impl Write) -> io::Result<Vec<u8>> {
     let mut password = Vec::new();
     for byte in input.bytes() {

@@ -42,9 +42,11 @@ impl Tracker {
     /// Whether the keys of the command that ran are to be remembered.
     fn remembers(&self) -> bool {
         let caching = self.modes.contains(Modes::CACHING);
-        !self.modes.contains(Modes::BCAST)
-            && !(self.modes.contains(Modes::OPTIN) && !caching)
-            && !(self.modes.contains(Modes::OPTOUT) && caching)
+        let unless = match caching {
+            true => Modes::OPTOUT,
+            false => Modes::OPTIN,
+        };
+        !self.modes.intersects(Modes::BCAST | unless)
     }
 }
 

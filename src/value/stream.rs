@@ -379,11 +379,9 @@ impl Stream {
             bytes += size_class(item.node.memory()) + size_of::<Node>() + size_of::<[usize; 2]>();
             bytes += size_of::<NodeItem>();
         }
-        let nodes = if seen == 0 {
-            0
-        } else {
-            bytes * self.nodes.len() as usize / seen
-        };
+        let nodes = (bytes * self.nodes.len() as usize)
+            .checked_div(seen)
+            .unwrap_or(0);
         let groups = self
             .groups()
             .map(|(name, group)| name.len() + size_of::<GroupItem>() + group.memory());

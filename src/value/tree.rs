@@ -242,16 +242,16 @@ impl<T: Item> Tree<T> {
     fn insert_with<S: Seek<T>>(&mut self, seek: &mut S, item: T) -> Result<(), T> {
         let weight = item.weight();
         debug_assert!(weight > 0, "an item without weight has no position");
-        if let Root::Small(items) = &mut self.root {
-            if items.len() < LEAF {
-                match seek.slot(items) {
-                    Ok(at) => return Err(items[at].clone()),
-                    Err(at) => Arc::make_mut(items).insert(at, item),
-                }
-                self.items += 1;
-                self.weight += weight;
-                return Ok(());
+        if let Root::Small(items) = &mut self.root
+            && items.len() < LEAF
+        {
+            match seek.slot(items) {
+                Ok(at) => return Err(items[at].clone()),
+                Err(at) => Arc::make_mut(items).insert(at, item),
             }
+            self.items += 1;
+            self.weight += weight;
+            return Ok(());
         }
         let root = self.make_tall();
         if let Some(split) = root.insert(seek, item, Edge::ROOT)? {

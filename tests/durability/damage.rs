@@ -34,7 +34,7 @@ pub fn file() -> Vec<u8> {
 pub fn is_whole(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes, bytes.len() as u64, None);
     loop {
-        match reader.next() {
+        match reader.next_item() {
             Ok(None) => return reader.ended,
             Ok(Some(_)) => {}
             Err(_) => return false,
@@ -121,7 +121,7 @@ fn a_file_cut_between_two_entries_is_noticed() {
     let mut reader = Reader::new(&bytes[..], bytes.len() as u64, None);
     let mut end = 0;
     for _ in 0..500 {
-        if let Some(Item::Unit { end: e, .. }) = reader.next().expect("a good file") {
+        if let Some(Item::Unit { end: e, .. }) = reader.next_item().expect("a good file") {
             end = e;
         }
     }

@@ -115,7 +115,7 @@ fn a_file_that_ends_anywhere_has_all_units_before_that() {
     let bytes = damage::file();
     let mut ends = Vec::new();
     let mut reader = Reader::new(&bytes[..], bytes.len() as u64, None);
-    while let Some(item) = reader.next().expect("a good file") {
+    while let Some(item) = reader.next_item().expect("a good file") {
         if let Item::Unit { end, .. } = item {
             ends.push(end);
         }
@@ -124,7 +124,7 @@ fn a_file_that_ends_anywhere_has_all_units_before_that() {
         let mut reader = Reader::new(&bytes[..cut], cut as u64, None);
         let mut units = 0;
         let fault = loop {
-            match reader.next() {
+            match reader.next_item() {
                 Ok(Some(Item::Unit { .. })) => units += 1,
                 Ok(Some(_)) => {}
                 Ok(None) => break None,
@@ -146,7 +146,7 @@ fn a_unit_that_is_missing_in_the_middle_is_found() {
     let bytes = damage::file();
     let mut reader = Reader::new(&bytes[..], bytes.len() as u64, None);
     let mut units = Vec::new();
-    while let Some(item) = reader.next().expect("a good file") {
+    while let Some(item) = reader.next_item().expect("a good file") {
         if let Item::Unit { from, end, .. } = item {
             units.push((from as usize, end as usize));
         }
@@ -157,7 +157,7 @@ fn a_unit_that_is_missing_in_the_middle_is_found() {
         let cut = [&bytes[..from], &bytes[end..]].concat();
         let mut reader = Reader::new(&cut[..], cut.len() as u64, None);
         let mut read = 0;
-        while let Ok(Some(item)) = reader.next() {
+        while let Ok(Some(item)) = reader.next_item() {
             read += usize::from(matches!(item, Item::Unit { .. }));
         }
         // It is found there and not only by the mark at the end.

@@ -129,7 +129,7 @@ impl Writer {
         );
         self.invoked.store(n, Ordering::Release);
         let push = |client: &mut Client, key: &str| client.send(&["RPUSH", key, &n_text]).is_ok();
-        let sent = if n % 3 == 0 {
+        let sent = if n.is_multiple_of(3) {
             client.send(&["MULTI"]).is_ok()
                 && push(client, &key)
                 && push(client, &copy)
@@ -137,7 +137,7 @@ impl Writer {
         } else {
             push(client, &key)
         };
-        let replies = if n % 3 == 0 { 4 } else { 1 };
+        let replies = if n.is_multiple_of(3) { 4 } else { 1 };
         let mut last = None;
         for _ in 0..replies {
             if !sent {

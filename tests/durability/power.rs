@@ -214,7 +214,7 @@ fn keep(change: &Change, loss: Loss, place: usize, count: usize) -> Option<Chang
 /// Entry `n`: each third one a transaction with a copy. False if the server is gone.
 fn entry(client: &mut Client, n: u64) -> bool {
     let n_text = n.to_string();
-    let words: &[&[&str]] = if n % 3 == 0 {
+    let words: &[&[&str]] = if n.is_multiple_of(3) {
         &[
             &["MULTI"],
             &["RPUSH", "ledger", &n_text],

@@ -168,7 +168,7 @@ fn is_name(shape: &Shape) -> bool {
 }
 
 fn has_entry(items: &[Value], entry: &[Shape]) -> bool {
-    items.len() % 2 == 0
+    items.len().is_multiple_of(2)
         && items
             .chunks(2)
             .any(|pair| matches(&entry[0], &pair[0]) && matches(&entry[1], &pair[1]))

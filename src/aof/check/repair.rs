@@ -42,7 +42,7 @@ pub(super) fn rebuild(path: &Path, found: &Found, chain: &mut Chain) -> io::Resu
             Reader::new(BufReader::new(source.try_clone()?), *end, None).begins_at(*from);
         reader.accept_gap();
         while let Some(item) = reader
-            .next()
+            .next_item()
             .map_err(|fault| io::Error::other(fault.to_string()))?
         {
             if let Item::Time(seconds) = item {
@@ -96,7 +96,7 @@ pub(super) fn truncate_to(path: &Path, name: &str, time: i64, last: bool) -> Don
     let mut reader = Reader::new(BufReader::new(file), len, None).begins_at(begin);
     loop {
         let before = reader.good();
-        match reader.next() {
+        match reader.next_item() {
             Ok(None) => {
                 println!("Truncate nothing in AOF {name} to timestamp {time}");
                 return Ok(());

@@ -177,7 +177,8 @@ fn read_operations(args: &Args<'_>, limit: usize) -> Result<Vec<Operation>, Erro
         }
         let is_get = left > 2 && rest.word("GET");
         let is_set = !is_get && left > 3 && rest.word("SET");
-        if !is_get && !is_set && !(left > 3 && rest.word("INCRBY")) {
+        let known = is_get || is_set || left > 3 && rest.word("INCRBY");
+        if !known {
             return Err(Error::SYNTAX);
         }
         let kind = Kind::parse(rest.next()?)?;

@@ -125,7 +125,7 @@ fn find<R>(
 }
 
 pub(super) fn hget(ctx: &mut Ctx<'_>) -> Outcome {
-    find(ctx, |out, value| write_found(out, value))
+    find(ctx, write_found)
 }
 
 pub(super) fn hexists(ctx: &mut Ctx<'_>) -> Outcome {

@@ -62,7 +62,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
     let zero = LongDouble::parse(b"0").ok_or(Error::NOT_FLOAT)?;
     // A sum is never infinite.
     let by = zero
-        .add(by)
+        .checked_add(by)
         .ok_or(Error::new("ERR value is NaN or Infinity"))?;
     let changed = change(ctx, "hincrbyfloat", |value| {
         let before = match value {
@@ -70,7 +70,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
             Some(value) => value.with_bytes(LongDouble::parse),
         };
         let before = before.ok_or(Error::new("ERR hash value is not a float"))?;
-        let sum = before.add(by);
+        let sum = before.checked_add(by);
         let sum = sum.ok_or(Error::new("ERR increment would produce NaN or Infinity"))?;
         let mut text = Vec::new();
         sum.write(&mut text);

@@ -51,7 +51,7 @@ pub fn server(lines: &mut Lines<'_>, source: &Source<'_>) {
     }
     lines.field("hz", config.hz);
     lines.field("configured_hz", config.hz);
-    lines.field("lru_clock", now_us / 1_000_000 & 0xff_ffff);
+    lines.field("lru_clock", (now_us / 1_000_000) & 0xff_ffff);
     lines.field("executable", core.executable.display());
     let file = config
         .file

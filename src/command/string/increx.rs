@@ -195,7 +195,7 @@ fn add_float(
     if !by.is_finite() || !old.is_finite() {
         return Err(NOT_FINITE);
     }
-    let bound = match old.add(by) {
+    let bound = match old.checked_add(by) {
         Some(sum) if sum.is_less(lower) => lower,
         Some(sum) if upper.is_less(sum) => upper,
         Some(sum) => return Ok((show(sum), show(by), true)),
@@ -205,7 +205,7 @@ fn add_float(
     if !options.saturate {
         return Ok((show(old), b"0".to_vec(), false));
     }
-    let by = bound.add(old.negated()).ok_or(NOT_FINITE)?;
+    let by = bound.checked_add(old.negated()).ok_or(NOT_FINITE)?;
     Ok((show(bound), show(by), true))
 }
 

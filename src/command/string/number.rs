@@ -54,7 +54,7 @@ pub(super) fn incrbyfloat(ctx: &mut Ctx<'_>) -> Outcome {
     let old = old.ok_or(Error::NOT_FLOAT)?;
     let by = LongDouble::parse(ctx.args.get(2)).ok_or(Error::NOT_FLOAT)?;
     let mut text = Vec::with_capacity(32);
-    old.add(by).ok_or(NOT_FINITE)?.write(&mut text);
+    old.checked_add(by).ok_or(NOT_FINITE)?.write(&mut text);
     // The result is text even where it looks like an integer, as in Redis.
     ctx.db.set_str(key, verbatim(&text), Expire::Keep);
     ctx.db.effect(Class::STRING, "incrbyfloat", key, 1);

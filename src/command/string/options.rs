@@ -298,13 +298,13 @@ pub(super) fn apply_expiration(
                 db.log(&[b"PEXPIREAT", key, text.format(at).as_bytes()]);
             }
         }
-        None if expiration == Expiration::Persist => {
-            if db.peek(key).is_some_and(|entry| entry.expire().is_some()) {
-                db.set_expire(key, None);
-                db.effect(Class::GENERIC, "persist", key, 1);
-                if log {
-                    db.log(&[b"PERSIST", key]);
-                }
+        None if expiration == Expiration::Persist
+            && db.peek(key).is_some_and(|entry| entry.expire().is_some()) =>
+        {
+            db.set_expire(key, None);
+            db.effect(Class::GENERIC, "persist", key, 1);
+            if log {
+                db.log(&[b"PERSIST", key]);
             }
         }
         None => {}

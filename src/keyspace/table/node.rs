@@ -174,7 +174,7 @@ impl<T> Node<T> {
     /// The node lives.
     #[inline]
     unsafe fn refs<'a>(self) -> &'a AtomicU32 {
-        unsafe { &*(&raw const (*self.start().cast::<Header>()).refs) }
+        unsafe { &(*self.start().cast::<Header>()).refs }
     }
 
     /// True where this is the only reference. Acquire: what another thread did with the node before

@@ -492,7 +492,7 @@ impl Decoder {
     fn hash_listpack_ex<S: Source>(&mut self, source: &mut S) -> Result<Option<Hash>> {
         source.grab(8)?;
         let blob: Packed<Forward> = self.listpack(source)?;
-        if blob.len() % 3 != 0 {
+        if !blob.len().is_multiple_of(3) {
             return Err(source.bad("a field of a hash has no value or expiry"));
         }
         if self.has_twins(&blob, 3) {

@@ -300,7 +300,7 @@ impl Walk {
         // Every increment is read from a first database of 0.
         out.db = Some(0);
         loop {
-            match reader.next() {
+            match reader.next_item() {
                 Ok(None) => break,
                 Ok(Some(Item::Begin(chain))) => self.begin(chain.seq, chain.offset),
                 Ok(Some(Item::Unit { framed, .. })) => {

@@ -152,7 +152,7 @@ impl Sentinel {
         Some(Quorum {
             usable,
             quorum: usable >= master.quorum as usize,
-            majority: usable > (master.peers.len() + 1) / 2,
+            majority: usable > master.peers.len().div_ceil(2),
         })
     }
 

@@ -64,7 +64,7 @@ pub fn leader(sh: &mut Shared, master: &mut Master, epoch: u64) -> Option<Text> 
         count(&voted, &mut counts);
     }
     let (winner, votes) = counts.into_iter().max_by_key(|(_, votes)| *votes)?;
-    let majority = (master.peers.len() + 1) / 2 + 1;
+    let majority = master.peers.len().div_ceil(2) + 1;
     let needed = if sh.planted(Planted::NoMajority) {
         1
     } else {

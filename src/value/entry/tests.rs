@@ -35,7 +35,7 @@ impl Model {
         }
     }
 
-    fn new(&self) -> New<'_> {
+    fn parts(&self) -> New<'_> {
         match self {
             Model::None => New::None,
             Model::Int(n) => New::Int(*n),
@@ -107,7 +107,7 @@ fn entries_and_their_shares_keep_what_they_hold() {
             expire: content.expire,
             score: content.score,
         };
-        let mut entry = Entry::new(&content.key, head, content.value.new());
+        let mut entry = Entry::new(&content.key, head, content.value.parts());
         let mut shares: Vec<(Entry, Content)> = Vec::new();
         for _ in 0..12 {
             content.check(&entry);
@@ -115,7 +115,7 @@ fn entries_and_their_shares_keep_what_they_hold() {
                 0 => shares.push((entry.clone(), content.clone())),
                 1 | 2 => {
                     content.value = Model::random(&mut rng);
-                    entry.set_payload(content.value.new());
+                    entry.set_payload(content.value.parts());
                 }
                 3 => {
                     content.expire = (rng.below(2) == 0).then(|| rng.next_u64() as i64);

@@ -79,11 +79,9 @@ impl ListTree {
             seen += 1;
             bytes += chunk.memory() + size_of::<Chunk>();
         }
-        let inner = if seen == 0 {
-            0
-        } else {
-            bytes * self.tree.len() as usize / seen
-        };
+        let inner = (bytes * self.tree.len() as usize)
+            .checked_div(seen)
+            .unwrap_or(0);
         size_of::<Self>() + self.head.capacity() + self.tail.capacity() + inner
     }
 

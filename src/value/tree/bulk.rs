@@ -186,13 +186,13 @@ pub struct Remains<T: Item> {
 impl<T: Item> Remains<T> {
     /// Frees about `budget` items (one leaf at least) and says whether some are left. What a snapshot shares is only let go.
     pub fn free(&mut self, budget: usize) -> bool {
-        if let Some(Root::Tall(inner)) = &mut self.root {
-            if let Some(inner) = Arc::get_mut(inner) {
-                let mut budget = budget.max(1);
-                inner.free(&mut budget);
-                if inner.len() > 0 {
-                    return true;
-                }
+        if let Some(Root::Tall(inner)) = &mut self.root
+            && let Some(inner) = Arc::get_mut(inner)
+        {
+            let mut budget = budget.max(1);
+            inner.free(&mut budget);
+            if inner.len() > 0 {
+                return true;
             }
         }
         self.root = None;

@@ -460,10 +460,11 @@ impl<T: Item> Inner<T> {
         let mut start = 0;
         for at in 0..self.len() {
             let weight = self.weights[at];
-            if start <= pos && pos <= start + weight {
-                if let Kids::Inners(inners) = &mut self.kids {
-                    Arc::make_mut(&mut inners[at]).repair(pos - start);
-                }
+            if start <= pos
+                && pos <= start + weight
+                && let Kids::Inners(inners) = &mut self.kids
+            {
+                Arc::make_mut(&mut inners[at]).repair(pos - start);
             }
             start += weight;
         }

@@ -589,7 +589,7 @@ fn nothing_removed_is_held() {
     let mut tree = Tree::from_sorted(all.iter().cloned());
     let mut r = Random(3);
     let mut gone = vec![false; all.len()];
-    while tree.len() > 0 {
+    while !tree.is_empty() {
         let at = match r.below(3) {
             0 => 0,
             1 => tree.len() - 1,
