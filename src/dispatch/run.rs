@@ -24,7 +24,7 @@ use crate::resp::reply::Reply;
 
 /// Eviction hands back after this long, in µs; the next command goes on with it.
 const EVICTION_SLICE_US: i64 = 500;
-/// Eviction waits this long for a large value to be freed before it looks for another victim.
+/// Eviction waits this long for what was deleted to be freed before it looks for a victim.
 const REAPER_WAIT: Duration = Duration::from_micros(300);
 
 /// Runs commands: [`Server`](super::server::Server) in the hands of one call. A handler makes one
@@ -413,22 +413,19 @@ impl Runner<'_> {
                 }
                 continue;
             }
+            // The same for what was deleted: it is freed on another thread, and without its memory too much would go.
+            if self.ks.reaper.pending() > 0 {
+                if self.ks.reaper.wait_at_most(REAPER_WAIT) {
+                    continue;
+                }
+                if !self.is_far_beyond(told) {
+                    break;
+                }
+            }
             if !self.ks.evict_one(&mut self.core.pool) {
-                // What the reaper holds will be free soon.
-                if self.ks.reaper.pending() == 0 {
-                    return false;
-                }
-                self.ks.reaper.wait();
-                if alloc::used_memory() > self.eviction_limit(told) {
-                    return false;
-                }
-                break;
+                return false;
             }
             freed_any = true;
-            if self.ks.reaper.pending() > 0 {
-                // Large values are freed on another thread; without their memory too much would go.
-                self.ks.reaper.wait_at_most(REAPER_WAIT);
-            }
             if self.core.clock.mono_us() - begin > EVICTION_SLICE_US {
                 break;
             }
@@ -447,6 +444,12 @@ impl Runner<'_> {
     fn eviction_limit(&self, told: u64) -> u64 {
         let told = told.saturating_add(self.ks.effects.bytes as u64);
         self.core.memory_limit(&self.ks.log).saturating_add(told)
+    }
+
+    /// So much more than the limit is in use that keys go even if memory is about to be free.
+    fn is_far_beyond(&self, told: u64) -> bool {
+        let limit = self.eviction_limit(told);
+        alloc::used_memory() > limit.saturating_add(limit / 8)
     }
 }
 

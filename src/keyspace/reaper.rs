@@ -116,10 +116,9 @@ impl Reaper {
         let _ = self.barrier().recv();
     }
 
-    /// The same, but gives up after `time`.
-    pub fn wait_at_most(&self, time: Duration) {
-        // Whatever is not freed by then is freed later.
-        let _ = self.barrier().recv_timeout(time);
+    /// The same, but gives up after `time`: false if something is still to be freed then.
+    pub fn wait_at_most(&self, time: Duration) -> bool {
+        self.barrier().recv_timeout(time).is_ok()
     }
 
     fn barrier(&self) -> Receiver<()> {
