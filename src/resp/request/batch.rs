@@ -55,6 +55,11 @@ pub struct Batch {
     pub commands: Vec<Command>,
 }
 
+/// Longer buffers and lists are not kept for the next requests: who has much to send fills them again quickly, and until
+/// then their memory would be nobody's.
+const KEEP_BYTES: usize = 128 * 1024;
+const KEEP_SPANS: usize = 8 * 1024;
+
 impl Batch {
     /// Forgets the content and keeps the allocations, as far as they are small.
     pub fn clear(&mut self) {
@@ -62,10 +67,10 @@ impl Batch {
         self.big.clear();
         self.spans.clear();
         self.commands.clear();
-        if self.buf.capacity() > 256 * 1024 {
+        if self.buf.capacity() > KEEP_BYTES {
             self.buf = Vec::new();
         }
-        if self.spans.capacity() > 64 * 1024 {
+        if self.spans.capacity() > KEEP_SPANS {
             self.spans = Vec::new();
             self.commands = Vec::new();
         }
