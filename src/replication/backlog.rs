@@ -12,6 +12,8 @@ use crate::resp::reply::Chunk;
 
 /// Bytes of a block.
 pub const BLOCK: usize = 64 * 1024;
+/// What a shared buffer takes beside its bytes: the vector and two counts, in their size class.
+pub const HEAD: usize = 48;
 /// Bytes between two marks.
 const MARK: u64 = 16 * 1024;
 
@@ -182,7 +184,7 @@ impl Backlog {
     pub fn memory(&self) -> usize {
         let lists = self.blocks.capacity() * size_of::<Arc<Vec<u8>>>()
             + self.marks.capacity() * size_of::<(u64, usize)>();
-        self.blocks.len() * (BLOCK + 48) + self.tail.capacity() + lists
+        self.blocks.len() * (BLOCK + HEAD) + self.tail.capacity() + lists
     }
 }
 

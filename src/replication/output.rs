@@ -4,13 +4,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::backlog::HEAD;
 use crate::resp::reply::Chunk;
 use crate::value::entry::size_class;
 
 /// Copies up to this many bytes are taken together.
 const SHORT: usize = 4 << 10;
-/// What a copy takes beside its bytes: its head, and its place in the list of the output.
-const HEAD: usize = 48 + size_of::<Chunk>();
+/// What a copy takes beside its bytes, with its place in the list of the output.
+const BESIDE: usize = HEAD + size_of::<Chunk>();
 
 /// A part of the output.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +45,7 @@ impl Parts {
     /// of the backlog.
     pub fn add(&mut self, chunk: Chunk, block: Option<u64>) -> Chunk {
         let len = chunk.bytes().len();
-        let copied = block.map_or(size_class(len) + HEAD, |_| 0);
+        let copied = block.map_or(size_class(len) + BESIDE, |_| 0);
         self.note(Part { len, copied, block });
         match chunk {
             // A connection keeps the last buffer that is its own for replies, of which there are none here.
@@ -111,7 +112,7 @@ mod tests {
     fn copy(parts: &mut Parts, len: usize) -> u64 {
         let chunk = parts.add(Chunk::Owned(vec![b'x'; len]), None);
         assert!(matches!(chunk, Chunk::Shared(_)));
-        (size_class(len) + HEAD) as u64
+        (size_class(len) + BESIDE) as u64
     }
 
     fn block(parts: &mut Parts, offset: u64) {

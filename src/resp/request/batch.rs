@@ -5,6 +5,11 @@ use std::sync::Arc;
 use super::BIG_MIN;
 use crate::command::args::Args;
 
+/// Longer buffers and lists are not kept for the next requests: who has much to send fills them again quickly, and until
+/// then their memory would be nobody's.
+const KEEP_BYTES: usize = 128 * 1024;
+const KEEP_SPANS: usize = 8 * 1024;
+
 /// Where one argument lies: in the read buffer, or in a buffer of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -54,11 +59,6 @@ pub struct Batch {
     pub spans: Vec<Span>,
     pub commands: Vec<Command>,
 }
-
-/// Longer buffers and lists are not kept for the next requests: who has much to send fills them again quickly, and until
-/// then their memory would be nobody's.
-const KEEP_BYTES: usize = 128 * 1024;
-const KEEP_SPANS: usize = 8 * 1024;
 
 impl Batch {
     /// Forgets the content and keeps the allocations, as far as they are small.
